@@ -1,0 +1,306 @@
+"""What a test run found and did: the model behind every report, and the results file that carries it.
+
+The results file is the JSON report of the node (`<name>.<unix time>.json`): FAST's documented state and
+counters on top, then `vulns`, `checks` and `coverage` in full. Only this module reads and writes it.
+"""
+
+import base64
+import hashlib
+import shlex
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
+
+from fastci.errors import UsageError
+
+FORMAT = "fast-results/1"
+_BINARY = "base64:"
+
+RunState = Literal["cloning", "running", "paused", "interrupted", "passed", "failed"]
+CheckState = Literal["waiting", "running", "passed", "failed", "tech_failed", "interrupted"]
+PointState = Literal["tested", "skipped", "impossible", "failed"]
+Severity = Literal["low", "medium", "high"]
+Confidence = Literal["confirmed", "firm", "tentative"]
+
+
+def _blob_to_text(value: bytes) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return _BINARY + base64.b64encode(value).decode()
+    return text if not text.startswith(_BINARY) else _BINARY + base64.b64encode(value).decode()
+
+
+def _text_to_blob(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return base64.b64decode(value[len(_BINARY) :]) if value.startswith(_BINARY) else value.encode()
+
+
+Blob = Annotated[
+    bytes,
+    BeforeValidator(_text_to_blob),
+    PlainSerializer(_blob_to_text, return_type=str, when_used="json"),
+]
+"""Bytes; in JSON the text itself where it is UTF-8, else `base64:` and the base64 of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """A request and its answer as they went over the wire. `elapsed` is seconds; `response` may be cut."""
+
+    request: Blob
+    response: Blob
+    status: int
+    elapsed: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """The proof of a finding: the attack, its repetition with fresh markers, the control without effect."""
+
+    payload: str
+    matched: str
+    attack: Exchange
+    confirmation: Exchange | None = None
+    control: Exchange | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where one baseline reaches the flaw. `test` is the functional test that sent it, empty if unknown."""
+
+    baseline: str
+    method: str
+    url: str
+    test: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One vulnerability: a type at a point of a route. `threat` is 1..100 as in FAST.
+
+    `route` is the path with its changing parts as `{}`; `places` lists every baseline that reaches the flaw,
+    the one of the evidence first. `code` names the detect that proved it.
+    """
+
+    id: str
+    type: str
+    threat: int
+    code: str
+    title: str
+    description: str
+    point: str
+    route: str
+    confidence: Confidence
+    evidence: Evidence
+    places: list[Place]
+    cwe: list[int] = field(default_factory=list)
+    remediation: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        return severity_of(self.threat)
+
+    @property
+    def place(self) -> Place:
+        return self.places[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the same flaw in another run: made of type, method, route and point alone."""
+        key = "\n".join((self.type, self.place.method, self.route, self.point))
+        return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+    @property
+    def curl(self) -> str:
+        return curl_line(self.place.url, self.evidence.attack.request)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointCoverage:
+    """What happened at one point for one vulnerability type; `reason` says why where it was not tested."""
+
+    point: str
+    type: str
+    state: PointState
+    requests: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineCheck:
+    """The test set of one baseline and how it went.
+
+    `error` is one of FAST's baseline error kinds (spec: node.md), a colon and the cause; empty without one.
+    """
+
+    baseline: str
+    method: str
+    url: str
+    route: str
+    state: CheckState
+    requests: int = 0
+    elapsed: float = 0.0
+    error: str = ""
+    test: str = ""
+    findings: list[str] = field(default_factory=list)
+    coverage: list[PointCoverage] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One pass of testing. Times are unix seconds; `planned_requests` is an estimate until the run ended.
+
+    `complete` is False for a run that was cut short: its findings hold, its silence does not.
+    """
+
+    id: str
+    name: str
+    state: RunState
+    record_id: str
+    record_name: str
+    policy: str
+    target: str
+    start_time: float
+    end_time: float
+    description: str = ""
+    build_id: str = ""
+    seed: int = 0
+    node_version: str = ""
+    domains: list[str] = field(default_factory=list)
+    planned_requests: int = 0
+    current_rps: float = 0.0
+    complete: bool = True
+    checks: list[BaselineCheck] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+
+    @property
+    def sent_requests(self) -> int:
+        return sum(check.requests for check in self.checks)
+
+    @property
+    def average_rps(self) -> float:
+        seconds = self.end_time - self.start_time
+        return round(self.sent_requests / seconds, 2) if seconds > 0 else 0.0
+
+    def count(self, state: CheckState) -> int:
+        return sum(check.state == state for check in self.checks)
+
+
+def severity_of(threat: int) -> Severity:
+    """FAST's three levels of a threat 1..100: LOW to 33, MEDIUM to 66, HIGH above."""
+    return "low" if threat <= 33 else "medium" if threat <= 66 else "high"
+
+
+def curl_line(url: str, request: bytes) -> str:
+    """A curl command that sends these bytes' method, headers and body to `url`'s origin again."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    start, *lines = head.decode("latin-1").split("\r\n")
+    method, _, rest = start.partition(" ")
+    target = rest.rpartition(" ")[0]
+    scheme, _, remainder = url.partition("://")
+    address = f"{scheme}://{remainder.split('/', 1)[0].split('?', 1)[0]}{target}"
+    words = ["curl", "-sS", "-i", "--path-as-is", "-g", "-X", method, address]
+    dropped = ("content-length", "transfer-encoding", "accept-encoding", "connection")
+    for line in lines:
+        if line.partition(":")[0].strip().lower() not in dropped:
+            words += ["-H", line]
+    command = " ".join(shlex.quote(_terminal_safe(word)) for word in words)
+    if not body:
+        return command
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text and text.isprintable():
+        return f"{command} --data-raw {shlex.quote(text)}"
+    return f"printf %s {base64.b64encode(body).decode()} | base64 -d | {command} --data-binary @-"
+
+
+def _terminal_safe(word: str) -> str:
+    """Bytes that a terminal would act on, percent-encoded: header and target bytes, read as Latin-1."""
+    return "".join(c if c.isprintable() and c.isascii() else f"%{ord(c):02X}" for c in word)
+
+
+_RUN = TypeAdapter(Run)
+
+
+def _vulnerability(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "type": finding.type,
+        "threat": finding.threat,
+        "severity": finding.severity,
+        "code": finding.code,
+        "title": finding.title,
+        "description": finding.description,
+        "point": finding.point,
+        "method": finding.place.method,
+        "url": finding.place.url,
+        "confidence": finding.confidence,
+        "cwe": finding.cwe,
+        "payload": finding.evidence.payload,
+        "curl": finding.curl,
+        "fingerprint": finding.fingerprint,
+        "tests": sorted({place.test for place in finding.places if place.test}),
+    }
+
+
+def to_document(run: Run) -> dict[str, Any]:
+    """The results file as plain data: FAST's documented fields, then the whole model below `run`.
+
+    Spelling of `sended_requests_count` and `planing_requests_count` is FAST's.
+    """
+    states = Counter(check.state for check in run.checks)
+    ended = sum(states[s] for s in ("passed", "failed", "tech_failed", "interrupted"))
+    return {
+        "format": FORMAT,
+        "id": run.id,
+        "name": run.name,
+        "state": run.state,
+        "desc": run.description,
+        "test_record_id": run.record_id,
+        "recording": False,
+        "policy": run.policy,
+        "domains": run.domains,
+        "start_time": int(run.start_time),
+        "end_time": int(run.end_time),
+        "baseline_count": len(run.checks),
+        "baseline_check_all_terminated_count": ended,
+        "baseline_check_fail_count": states["failed"],
+        "baseline_check_tech_fail_count": states["tech_failed"],
+        "baseline_check_passed_count": states["passed"],
+        "baseline_check_running_count": states["running"],
+        "baseline_check_interrupted_count": states["interrupted"],
+        "baseline_check_waiting_count": states["waiting"],
+        "sended_requests_count": run.sent_requests,
+        "planing_requests_count": run.planned_requests,
+        "current_rps": run.current_rps,
+        "avg_rps": run.average_rps,
+        "estimated_time_to_completion": 0,
+        "vulns": [_vulnerability(f) for f in run.findings],
+        "run": _RUN.dump_python(run, mode="json"),
+    }
+
+
+def parse_document(document: object, *, source: str) -> Run:
+    """The run of a results file. Raises UsageError naming `source` when it is not one."""
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise UsageError(f"{source} is not a results file of this node", hint=f"its format must be {FORMAT}")
+    try:
+        return _RUN.validate_python(document.get("run"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{source} is damaged", why=f"{where}: {first['msg']}") from error
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of the `run` member of a results file."""
+    return _RUN.json_schema()
