@@ -297,6 +297,7 @@ class Settings:
         ANY, "/opt/reports", "folder the reports are written to", (*TEST, *REPORT), ours=True
     )
     fast_extensions: str = _row(ANY, "/opt/custom_extensions", "folder of custom extensions", TEST, ours=True)
+    fast_policies: str = _row(ANY, "/opt/policies", "folder of own test policies", TEST, ours=True)
     fast_auths: str = _row(ANY, "/opt/dsl_auths", "folder of the credentials file", TEST, ours=True)
     fast_max_body: int = _row(
         _whole(1, 1 << 30, "bytes"), 8 << 20, "bodies are recorded up to this size", REC, ours=True

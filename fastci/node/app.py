@@ -1,0 +1,233 @@
+"""The node: what one container does in its mode, from its first console line to its exit status."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import uvloop
+
+from fastci import __version__
+from fastci.config import Mode, Settings
+from fastci.errors import ExitStatus, FatalError, TechnicalError, UsageError
+from fastci.node.dsl import Extension, builtin_extensions, load_extensions
+from fastci.node.engine.run import run_tests
+from fastci.node.policy import load_policy
+from fastci.node.proxy import load_authority, serve
+from fastci.node.store import Record, Recorder, Store
+from fastci.reports import write_reports
+from fastci.results import Run, parse_document, to_document
+
+Say = Callable[[str], None]
+
+NODE_REPORTS = ("txt", "json", "html")
+"""What a node writes itself; the CI side renders the other formats from the results file."""
+
+
+def run_node(settings: Settings, say: Say) -> ExitStatus:
+    """Do what `CI_MODE` says and return the status to end with; `say` takes one console line.
+
+    Raises FatalError with the reason when the mode cannot do its work.
+    """
+    modes = {Mode.RECORDING: _record, Mode.TESTING: _test, Mode.REPORT: _report}
+    if not settings.ci_mode:
+        raise UsageError("CI_MODE is not set", why=f"the node has the modes {', '.join(modes)}")
+    say(f"fast-action node {__version__}, CI_MODE={settings.ci_mode}")
+    if settings.wallarm_api_token:
+        say("[info] the WALLARM_API_ settings are ignored: this node needs no cloud and no account")
+    return modes[Mode(settings.ci_mode)](settings, say)
+
+
+def default_name(kind: str, moment: float) -> str:
+    """The name FAST gives where none is chosen: `TestRecord Oct 08 12:18 UTC`."""
+    return f"{kind} {time.strftime('%b %d %H:%M UTC', time.gmtime(moment))}"
+
+
+# recording
+
+
+def _record(settings: Settings, say: Say) -> ExitStatus:
+    store = Store(Path(settings.fast_store))
+    _load_extensions(settings, say)
+    authority = load_authority(settings)
+    name = settings.test_record_name or default_name("TestRecord", time.time())
+    recorder = store.create(name, build_id=settings.build_id, record_id=settings.fast_record_id)
+    try:
+        inactive = uvloop.run(_recording(settings, recorder, say, authority))
+    finally:
+        recorder.close()
+    requests = "1 baseline request" if recorder.count == 1 else f"{recorder.count} baseline requests"
+    say(f"[info] TestRecord#{recorder.id} {recorder.name} stopped, {requests} recorded")
+    if not inactive:
+        return ExitStatus.PASSED
+    raise TechnicalError(
+        f"no new baseline for {settings.inactivity_timeout} s: recording ended by itself",
+        why="INACTIVITY_TIMEOUT passed before the CI tool stopped this container",
+        hint=f"the record {recorder.id} stays usable; raise INACTIVITY_TIMEOUT for slower tests",
+    )
+
+
+async def _recording(settings: Settings, recorder: Recorder, say: Say, authority: object) -> bool:
+    """Serve until a signal (False) or until nothing was recorded for the inactivity time-out (True)."""
+    stop = _stop_on_signals()
+
+    def ready(host: str, port: int) -> None:
+        say(f"[info] listening on {host}:{port}")
+        say(f"[info] TestRecord#{recorder.id} {recorder.name} starts to record")
+
+    watch = asyncio.create_task(_watch_inactivity(recorder, settings.inactivity_timeout, stop))
+    try:
+        await serve(settings, recorder, authority=authority, stop=stop, say=say, on_ready=ready)
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+    return watch.done() and not watch.cancelled() and watch.result()
+
+
+async def _watch_inactivity(recorder: Recorder, limit: int, stop: asyncio.Event) -> bool:
+    """Set `stop` and return True when `limit` seconds pass without a new baseline."""
+    count, since = recorder.count, time.monotonic()
+    while not stop.is_set():
+        if recorder.count != count:
+            count, since = recorder.count, time.monotonic()
+        left = since + limit - time.monotonic()
+        if left <= 0:
+            stop.set()
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(left, 0.5))
+    return False
+
+
+# testing
+
+
+def _test(settings: Settings, say: Say) -> ExitStatus:
+    store = Store(Path(settings.fast_store))
+    reports = _writable(Path(settings.fast_reports))
+    record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
+    policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
+    extensions = _load_extensions(settings, say)
+    run_id = store.reserve_run()
+    name = settings.test_run_name or default_name("TestRun", time.time())
+    say(f"[info] Use TestRecord#{record.id} {record.name} for creating TestRun")
+    say(f"[info] TestRun#{run_id} {name} created")
+    say(f"[info] Test policy: {policy.name}")
+
+    async def testing() -> Run:
+        return await run_tests(
+            run_id=run_id,
+            settings=replace(settings, test_run_name=name),
+            record=record,
+            baselines=store.baselines(record),
+            extensions=extensions,
+            policy=policy,
+            say=say,
+            stop=_stop_on_signals(),
+        )
+
+    run = uvloop.run(testing())
+    _keep(store, run)
+    for path in write_reports(run, reports, report_stem(run), NODE_REPORTS):
+        say(f"[info] report {path}")
+    say(f"[info] TestRun#{run.id} {'passed' if run.state == 'passed' else 'failed'}")
+    return _status_of(run)
+
+
+def _status_of(run: Run) -> ExitStatus:
+    if run.findings:
+        return ExitStatus.VULNERABLE
+    if not run.complete and run.state == "interrupted":
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.PASSED if run.state == "passed" else ExitStatus.TECHNICAL
+
+
+def report_stem(run: Run) -> str:
+    """The documented name of report files, without the suffix: `<TEST RUN NAME>.<UNIX TIME>`."""
+    return f"{run.name}.{int(run.start_time)}"
+
+
+def _keep(store: Store, run: Run) -> None:
+    path = store.runs_dir / f"{run.id}.json"
+    path.write_text(json.dumps(to_document(run)), encoding="utf-8")
+
+
+# report
+
+
+def _report(settings: Settings, say: Say) -> ExitStatus:
+    store = Store(Path(settings.fast_store))
+    reports = _writable(Path(settings.fast_reports))
+    path = _choose_run(store, settings.test_run_id)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path.name} is damaged", why=str(error)) from error
+    run = parse_document(document, source=path.name)
+    summary, *others = write_reports(run, reports, report_stem(run), NODE_REPORTS)
+    for line in summary.read_text(encoding="utf-8").splitlines():
+        say(line)
+    for written in (summary, *others):
+        say(f"[info] report {written}")
+    return _status_of(run)
+
+
+def _choose_run(store: Store, run_id: str) -> Path:
+    finished = sorted(
+        (path for path in store.runs_dir.glob("tr_*.json") if path.stat().st_size),
+        key=lambda path: (path.stat().st_mtime, path.name),
+    )
+    if run_id:
+        finished = [path for path in finished if path.stem == run_id]
+    if not finished:
+        raise UsageError(
+            f"there is no test run {run_id}" if run_id else "there is no test run to report",
+            why=f"looked in {store.runs_dir}",
+            hint="run the node with CI_MODE=testing first",
+        )
+    return finished[-1]
+
+
+# shared by the modes
+
+
+def _load_extensions(settings: Settings, say: Say) -> list[Extension]:
+    """Built-in and custom extensions; what is broken is named, the rest loads."""
+    builtin = builtin_extensions()
+    folder = Path(settings.fast_extensions)
+    custom, faults = load_extensions(folder, builtin=False) if folder.is_dir() else ([], [])
+    for fault in faults:
+        say(f"[error] extension not loaded: {fault}")
+    say(f"[info] Loaded {len(custom)} custom extensions for fast scanner")
+    say(f"[info] Loaded {len(builtin)} default extensions for fast scanner")
+    return [*custom, *builtin]
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made if need be. Raises TechnicalError now rather than after an hour of testing."""
+    probe = folder / f".fast-write-probe-{time.monotonic_ns()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise TechnicalError(
+            f"the report folder {folder} cannot be written",
+            why=str(error),
+            hint="give the node's user write access to it, or name another folder in FAST_REPORTS",
+        ) from error
+    return folder
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; they no longer end the process by themselves."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
