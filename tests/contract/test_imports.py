@@ -1,0 +1,90 @@
+"""Who may import whom: the table in ARCHITECTURE.md, held against the code."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "fastci").rglob("*.py"))
+DOORS = {
+    "docker": {"fastci/lifecycle/container.py"},
+    "actions_toolkit": {"fastci/platforms/github.py"},
+    "jinja2": {"fastci/generator.py", "fastci/reports/html.py"},
+}
+
+
+def table() -> dict[str, set[str]]:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    section = text.split("## Who may import whom")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z.]+)` \|[^|]*\|([^|]*)\|$", section, re.M)
+    return {module: {name for name in re.split(r"[,\s]+", allowed) if name} for module, allowed in rows}
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts[1:]
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def room(module: str, rooms: dict[str, set[str]]) -> str | None:
+    """The row that a dotted name below fastci falls under."""
+    return next((r for r in sorted(rooms, key=len, reverse=True) if (module + ".").startswith(r + ".")), None)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
+            yield node.module
+            if (ROOT / Path(*node.module.split("."))).is_dir():
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_module_imports_only_what_its_row_names(path: Path):
+    rooms = table()
+    module = dotted(path)
+    here = room(module, rooms)
+    if here is None:
+        assert module in ("", "node", "__main__"), f"{module} has no row in ARCHITECTURE.md"
+        allowed = {"cli"} if module == "__main__" else set()
+    else:
+        allowed = rooms[here]
+    for name in imports(path):
+        if not name.startswith("fastci."):
+            continue
+        there = room(name.removeprefix("fastci."), rooms)
+        assert there is None or there == here or there in allowed, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_module_uses_no_door_of_another(path: Path):
+    relative = str(path.relative_to(ROOT))
+    packages = {name.split(".")[0] for name in imports(path)}
+    for package, doors in DOORS.items():
+        assert package not in packages or relative in doors, f"{relative} imports {package}"
+    text = path.read_text()
+    if relative != "fastci/cli.py":
+        assert not re.search(r"\bos\.(environ|getenv)\b", text), f"{relative} reads the environment"
+        assert not re.search(r"\bsys\.exit\(", text), f"{relative} exits"
+    assert not re.search(r"\byaml\.(unsafe_)?load\(|shell=True|\beval\(", text), relative
+
+
+def test_table_names_every_module_that_exists():
+    missing = [module for module in table() if not exists(module)]
+    assert missing == []
+
+
+def exists(module: str) -> bool:
+    path = ROOT / "fastci" / Path(*module.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_vague_module_names_do_not_appear():
+    vague = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
+    assert [str(path) for path in SOURCES if path.stem in vague or path.parent.name in vague] == []
