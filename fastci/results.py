@@ -23,6 +23,7 @@ CheckState = Literal["waiting", "running", "passed", "failed", "tech_failed", "i
 PointState = Literal["tested", "skipped", "impossible", "failed"]
 Severity = Literal["low", "medium", "high"]
 Confidence = Literal["confirmed", "firm", "tentative"]
+StepState = Literal["done", "failed", "skipped", "interrupted"]
 
 
 def _blob_to_text(value: bytes) -> str:
@@ -152,10 +153,21 @@ class BaselineCheck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One step of the job around this run, for the timeline. `note` is one line for a person."""
+
+    name: str
+    state: StepState
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """One pass of testing. Times are unix seconds; `planned_requests` is an estimate until the run ended.
 
-    `complete` is False for a run that was cut short: its findings hold, its silence does not.
+    `complete` is False for a run that was cut short: its findings hold, its silence does not. The CI
+    side fills `steps`; `pace` is how many requests were sent in each of equal slices from start to end.
     """
 
     id: str
@@ -179,6 +191,8 @@ class Run:
     findings: list[Finding] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    pace: list[int] = field(default_factory=list)
 
     @property
     def sent_requests(self) -> int:
