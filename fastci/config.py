@@ -293,6 +293,10 @@ class Settings:
         _text("an id like rec_0001", r"rec_\d+"), "", "id to give to the record that is made", REC, ours=True,
         shown_default="the next free one",
     )  # fmt: skip
+    fast_run_id: str = _row(
+        _text("an id like tr_0001", r"tr_\d+"), "", "id to give to the test run that is made", TEST, ours=True,
+        shown_default="the next free one",
+    )  # fmt: skip
     fast_reports: str = _row(
         ANY, "/opt/reports", "folder the reports are written to", (*TEST, *REPORT), ours=True
     )
@@ -321,9 +325,13 @@ class Settings:
         ANY, "", "image of the node; `wallarm/fast` works too", ALL, side=Side.CI, ours=True,
         shown_default="this project's node",
     )  # fmt: skip
+    fast_base_image: str = _row(
+        ANY, "python:3.13-slim-bookworm", "image that this project's node image is built on where it is not "
+        "there yet", ALL, side=Side.CI, ours=True,
+    )  # fmt: skip
     fast_network: str = _row(
-        ANY, "", "Docker network that the node joins", ALL, side=Side.CI, ours=True,
-        shown_default="the job's own, else one is made",
+        ANY, "", "Docker network that the node joins; `host` for the machine's own", ALL, side=Side.CI,
+        ours=True, shown_default="the one that the job itself is in",
     )  # fmt: skip
     fast_port: int = _row(
         _whole(0, 65535), 0, "port of this machine where the recording proxy is published", REC,
