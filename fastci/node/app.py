@@ -113,7 +113,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
     policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
     extensions = _load_extensions(settings, say)
-    run_id = store.reserve_run()
+    run_id = settings.fast_run_id or store.reserve_run()
     name = settings.test_run_name or default_name("TestRun", time.time())
     say(f"[info] Use TestRecord#{record.id} {record.name} for creating TestRun")
     say(f"[info] TestRun#{run_id} {name} created")
