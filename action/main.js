@@ -1,0 +1,58 @@
+'use strict';
+// Finds a Python, makes the venv once for this runner and this version, then hands over to entrypoint.py.
+// Everything else is Python. Inputs stay in the environment: no shell and no argument ever holds one.
+const { spawn, spawnSync } = require('node:child_process');
+const { createHash, randomUUID } = require('node:crypto');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+
+const root = path.dirname(__dirname);
+const project = path.join(root, 'pyproject.toml');
+const inVenv = (folder) => path.join(folder, ...(process.platform === 'win32' ? ['Scripts', 'python.exe'] : ['bin', 'python']));
+const PROBE = 'import sys, venv, ensurepip, tomllib; print(sys.executable, sys.version, sys.prefix)';
+const WANTED = 'import json, sys, tomllib; print(json.dumps(tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"]))';
+
+function fail(what, detail) {
+  console.log(`::error title=FAST::${what}`);
+  if (detail) console.log(detail);
+  process.exit(3);
+}
+
+function findPython() {
+  const tools = path.join(process.env.RUNNER_TOOL_CACHE || os.tmpdir(), 'Python');
+  const versions = fs.existsSync(tools) ? fs.readdirSync(tools).sort((a, b) => b.localeCompare(a, 'en', { numeric: true })) : [];
+  const cached = versions.map((version) => inVenv(path.join(tools, version, process.arch)));
+  for (const python of ['python3', 'python', ...cached]) {
+    // tomllib is new in 3.11, the oldest version that will do; ensurepip is what Debian splits off.
+    const found = spawnSync(python, ['-I', '-c', PROBE], { encoding: 'utf8' });
+    if (found.status === 0) return { python, facts: found.stdout };
+  }
+  return fail('no Python 3.11 or newer with the venv module was found; add actions/setup-python before this step');
+}
+
+function run(python, args) {
+  const done = spawnSync(python, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  if (done.status !== 0) fail('the Python environment of the action cannot be made', `${done.error || ''}${done.stdout}${done.stderr}`);
+  return done.stdout;
+}
+
+function makeVenv({ python, facts }) {
+  const key = createHash('sha256').update(facts).update(fs.readFileSync(project)).digest('hex').slice(0, 16);
+  const folder = path.join(process.env.RUNNER_TOOL_CACHE || process.env.RUNNER_TEMP || os.tmpdir(), 'fast-action', key);
+  if (fs.existsSync(inVenv(folder))) return inVenv(folder);
+  // Made aside and renamed: a job that is killed here, or a second one on this machine, leaves no half of it.
+  const made = `${folder}.${randomUUID()}`;
+  run(python, ['-I', '-m', 'venv', made]);
+  const wanted = JSON.parse(run(python, ['-I', '-c', WANTED, project]));
+  run(inVenv(made), ['-I', '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-compile', ...wanted]);
+  try { fs.renameSync(made, folder); } catch { fs.rmSync(made, { recursive: true, force: true }); }
+  return inVenv(folder);
+}
+
+const python = makeVenv(findPython());
+if (process.env.GITHUB_STATE) fs.appendFileSync(process.env.GITHUB_STATE, `python=${python}${os.EOL}`);
+const child = spawn(python, ['-E', '-s', path.join(root, 'entrypoint.py')], { stdio: 'inherit' });
+for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => child.kill(name));
+child.on('error', (error) => fail('entrypoint.py cannot be started', String(error)));
+child.on('exit', (code, signal) => { process.exitCode = signal ? 128 + os.constants.signals[signal] : code; });

@@ -1,0 +1,192 @@
+"""Job definitions: golden files, quoting, and what is refused."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fastci import generator
+from fastci.config import VARIABLES
+from fastci.errors import ConfigurationError, UsageError
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "generator"
+PLAIN = {"tests": "npm test", "target-uri": "http://localhost:3000"}
+RICH = {
+    "tests": "cd shop && npm test -- --reporter='dot'\necho \"all done\"",
+    "prepare": "npm ci",
+    "compose": "deploy/compose.yml",
+    "target-uri": "http://localhost:3000",
+    "test-run-policy-id": "deploy/fast policy.yml",
+    "allowed-hosts": r"~^shop\.(test|local)$",
+    "test-run-stop-on-first-fail": True,
+}
+IMAGE = {"tests": "npm test", "target-image": "registry.example.org/shop:1", "target-port": 3000}
+CLOUD = {**PLAIN, "image": "wallarm/fast:2.14"}
+
+
+def cases() -> dict[str, tuple[str, dict[str, object]]]:
+    found: dict[str, tuple[str, dict[str, object]]] = {}
+    for platform in generator.PLATFORMS:
+        for flow in generator.FLOWS_OF.get(platform, tuple(generator.FLOWS)):
+            found[f"{platform}-{flow}"] = (platform, {**(RICH if flow != "run" else PLAIN), "flow": flow})
+        found[f"{platform}-image"] = (platform, IMAGE)
+        found[f"{platform}-cloud"] = (platform, CLOUD)
+    for flow in ("run", "steps"):
+        found[f"jenkins-scripted-{flow}"] = ("jenkins", {**RICH, "flow": flow, "style": "scripted"})
+    return found
+
+
+@pytest.mark.parametrize("case", cases())
+def test_definition_for_options_equals_golden_file(case: str):
+    platform, options = cases()[case]
+    path = GOLDEN / (f"{case}.groovy" if platform == "jenkins" else f"{case}.yml")
+    text = generator.generate(platform, generator.read_options(options))
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text(), f"UPDATE_GOLDEN=1 pytest {Path(__file__).name} writes them again"
+
+
+def test_golden_files_without_a_case_do_not_exist():
+    assert {path.stem for path in GOLDEN.iterdir()} == set(cases())
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if not case.startswith("jenkins")])
+def test_definition_read_as_yaml_holds_the_scripts_unchanged(case: str):
+    platform, values = cases()[case]
+    document = yaml.safe_load(generator.generate(platform, generator.read_options(values)))
+    scalars = list(texts(document))
+    if values.get("flow") == "test":
+        wanted = "fastci test" if platform != "github" else "testing"
+    elif "\n" in str(values["tests"]) and platform != "gitlab":
+        wanted = str(values["tests"])
+    else:
+        wanted = str(values["tests"]).splitlines()[0]
+    assert any(wanted in scalar for scalar in scalars)
+
+
+def texts(value: object):
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+    else:
+        yield str(value)
+
+
+def test_github_expressions_of_the_user_pass_untouched():
+    options = generator.read_options({"tests": "npm test -- ${{ matrix.suite }} @{ x }@"})
+    run = yaml.safe_load(generator.generate("github", options))["jobs"]["fast"]["steps"][1]["with"]["run"]
+    assert shlex.split(run) == ["sh", "-ec", "npm test -- ${{ matrix.suite }} @{ x }@"]
+
+
+@pytest.mark.parametrize(
+    "script", ["npm test", "A=1 npm test", "a && b", "it's", "one\ntwo", "x > y", "$HOME/x"]
+)
+def test_command_for_any_script_means_the_same_without_and_with_a_shell(script: str):
+    words = shlex.split(generator.as_command(script))
+    assert words in (script.split(" "), ["sh", "-ec", script])
+    assert words[0] == "sh" or not set(script) & set("&|;<>$'\"\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["on", "1.5", "0x1", "a: b", "a #b", "- a", "*x", "&x", "!x", "{a}", "[a]", "'", '"', "a\\b", "a\nb", "",
+     "null", "~", "http://x:1/?a=b", "%x", "@x", "`x`", "é", " a ", "a:", "1:30", "2020-01-01", ".5", "="],
+)  # fmt: skip
+def test_yaml_scalar_of_any_text_reads_back(text: str):
+    assert yaml.safe_load(f"key: {generator.quote_yaml(text)}\n") == {"key": text}
+
+
+@pytest.mark.parametrize("script", ["npm test", "a\nb", "a: b", "x # y", "echo 'a'\n\n  indented"])
+def test_yaml_block_of_any_script_reads_back(script: str):
+    assert yaml.safe_load(f"key: {generator.block_yaml(script, 4)}\n")["key"].rstrip("\n") == script
+
+
+def test_groovy_literal_of_quotes_backslashes_and_lines_is_escaped():
+    assert generator.quote_groovy("it's $HOME \\d") == r"'it\'s $HOME \\d'"
+    assert generator.quote_groovy("a\nb") == "'''\\\na\nb\n'''"
+
+
+def test_options_with_several_faults_report_all_of_them():
+    with pytest.raises(ConfigurationError) as caught:
+        generator.read_options(
+            {
+                "flow": "walk",
+                "test": "npm test",
+                "start": "x",
+                "compose": "y",
+                "test-run-rps": 5000,
+                "wallarm-api-token": "t",
+                "prepare": ["a"],
+            }
+        )
+    faults = "\n".join(caught.value.faults)
+    for wanted in (
+        "flow: 'walk' is not one of run, steps, jobs, test",
+        "test: there is no such key; did you mean tests?",
+        "tests: the command that runs the functional tests is missing",
+        "start, compose and target-image exclude each other",
+        "TEST_RUN_RPS='5000' is not allowed",
+        "wallarm-api-token: is a secret",
+        "prepare: a single value is wanted, not list",
+    ):
+        assert wanted in faults
+
+
+def test_options_file_is_read_with_settings_under_their_input_names(tmp_path: Path):
+    file = tmp_path / "fast.yml"
+    file.write_text("tests: npm test\ntest-run-rps: 20\ntest-run-stop-on-first-fail: true\n")
+    options = generator.load_options(file)
+    assert options.tests == "npm test"
+    assert options.settings == {"TEST_RUN_RPS": "20", "TEST_RUN_STOP_ON_FIRST_FAIL": "true"}
+
+
+@pytest.mark.parametrize("content", ["- a", "a: [", "", "\x00"])
+def test_options_file_that_holds_no_options_is_a_usage_error(tmp_path: Path, content: str):
+    file = tmp_path / "fast.yml"
+    file.write_text(content)
+    with pytest.raises(UsageError, match=r"fast\.yml"):
+        generator.load_options(file)
+
+
+def test_platform_that_does_not_exist_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match="did you mean gitlab"):
+        generator.generate("gitlap", generator.read_options(PLAIN))
+
+
+def test_flow_that_a_platform_does_not_have_is_refused():
+    with pytest.raises(UsageError, match="flow: jobs is not made for jenkins"):
+        generator.generate("jenkins", generator.read_options({**PLAIN, "flow": "jobs"}))
+
+
+def test_check_of_the_generated_text_is_empty_and_of_another_shows_the_line():
+    options = generator.read_options(PLAIN)
+    text = generator.generate("gitlab", options)
+    assert generator.check("gitlab", options, text) == []
+    changed = generator.check("gitlab", options, text.replace("npm test", "npm run test"))
+    assert any(line.startswith("-") and "npm run test" in line for line in changed)
+    assert any(line.startswith("+") and "npm test" in line for line in changed)
+
+
+def test_artefacts_written_into_an_empty_folder_are_then_current(tmp_path: Path):
+    assert generator.stale_artefacts(tmp_path) == list(generator.ARTEFACTS)
+    assert generator.write_artefacts(tmp_path) == list(generator.ARTEFACTS)
+    assert generator.stale_artefacts(tmp_path) == []
+    (tmp_path / "action.yml").write_text("name: other\n")
+    assert generator.stale_artefacts(tmp_path) == ["action.yml"]
+
+
+def test_every_settable_variable_is_in_action_component_and_jenkins_keys():
+    action = yaml.safe_load(generator.render_action())
+    spec, _ = yaml.safe_load_all(generator.render_component())
+    groovy = generator.render_keys()
+    for variable in VARIABLES.values():
+        if variable.name == "CI_MODE":
+            continue
+        assert variable.input in action["inputs"]
+        assert (variable.input in spec["spec"]["inputs"]) is not variable.secret
+        assert (f"{variable.key}: '{variable.name}'" in groovy) is not variable.secret

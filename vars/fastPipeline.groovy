@@ -1,0 +1,14 @@
+/** Records the functional tests in `body`, then tests the target: the whole road in one step. */
+void call(Map given = [:], Closure body) {
+    Map recording = [:]
+    recording.putAll(given)
+    recording.remove('failBuild')
+    try {
+        fastRecording(recording, body)
+        fastTesting(given)
+    } finally {
+        fastStep(recording, []) {
+            sh label: 'FAST: clean', script: '"$FASTCI" clean'
+        }
+    }
+}

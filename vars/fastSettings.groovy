@@ -1,0 +1,80 @@
+// generated from fastci/config.py by `fastci generate docs`; do not edit
+
+/**
+ * The variables that these keys stand for, as NAME=value for withEnv. A key that is not known ends the build.
+ * `own` names the keys that the calling step reads itself.
+ */
+List<String> call(Map given, List<String> own) {
+    Map<String, String> names = [
+        wallarmApiHost: 'WALLARM_API_HOST',
+        wallarmApiUseSsl: 'WALLARM_API_USE_SSL',
+        wallarmApiCaVerify: 'WALLARM_API_CA_VERIFY',
+        testRecordName: 'TEST_RECORD_NAME',
+        inactivityTimeout: 'INACTIVITY_TIMEOUT',
+        allowedHosts: 'ALLOWED_HOSTS',
+        buildId: 'BUILD_ID',
+        testRecordId: 'TEST_RECORD_ID',
+        testRunName: 'TEST_RUN_NAME',
+        testRunDesc: 'TEST_RUN_DESC',
+        testRunPolicyId: 'TEST_RUN_POLICY_ID',
+        testRunRps: 'TEST_RUN_RPS',
+        testRunStopOnFirstFail: 'TEST_RUN_STOP_ON_FIRST_FAIL',
+        testRunUri: 'TEST_RUN_URI',
+        fileExtensionsToExclude: 'FILE_EXTENSIONS_TO_EXCLUDE',
+        workers: 'WORKERS',
+        processes: 'PROCESSES',
+        testRunId: 'TEST_RUN_ID',
+        gitExtensions: 'GIT_EXTENSIONS',
+        backendHttpsPorts: 'BACKEND_HTTPS_PORTS',
+        caCert: 'CA_CERT',
+        caKey: 'CA_KEY',
+        skipDuplicates: 'FAST_SKIP_DUPLICATES',
+        baselineRps: 'FAST_BASELINE_RPS',
+        seed: 'FAST_SEED',
+        listen: 'FAST_LISTEN',
+        store: 'FAST_STORE',
+        recordId: 'FAST_RECORD_ID',
+        runId: 'FAST_RUN_ID',
+        reports: 'FAST_REPORTS',
+        extensions: 'FAST_EXTENSIONS',
+        policies: 'FAST_POLICIES',
+        auths: 'FAST_AUTHS',
+        maxBody: 'FAST_MAX_BODY',
+        exitCodes: 'FAST_EXIT_CODES',
+        targetUri: 'TARGET_URI',
+        runtime: 'FAST_RUNTIME',
+        image: 'FAST_IMAGE',
+        baseImage: 'FAST_BASE_IMAGE',
+        network: 'FAST_NETWORK',
+        port: 'FAST_PORT',
+        workspace: 'FAST_WORKSPACE',
+        testOnFailure: 'FAST_TEST_ON_FAILURE',
+        startTimeout: 'FAST_START_TIMEOUT',
+        stopTimeout: 'FAST_STOP_TIMEOUT',
+        deadline: 'FAST_DEADLINE',
+    ]
+    // The fields of the plugin for wallarm/fast, where ours are called differently.
+    Map<String, String> former = [
+        policyId: 'TEST_RUN_POLICY_ID',
+        stopOnFirstFail: 'TEST_RUN_STOP_ON_FIRST_FAIL',
+        exclude: 'FILE_EXTENSIONS_TO_EXCLUDE',
+        fastPort: 'FAST_PORT',
+        localDockerNetwork: 'FAST_NETWORK',
+    ]
+    List<String> variables = []
+    List<String> unknown = []
+    for (String key in given.keySet()) {
+        String name = names[key] ?: former[key]
+        if (name) {
+            if (given[key] != null) {
+                variables.add(name + '=' + given[key])
+            }
+        } else if (!own.contains(key)) {
+            unknown.add(key)
+        }
+    }
+    if (unknown) {
+        error("FAST: unknown keys: ${unknown.join(', ')}. Known are: ${(own + names.keySet()).join(', ')}")
+    }
+    return variables
+}
