@@ -17,7 +17,7 @@ class FormUrlencoded:
 
     def sniff(self, data: bytes, hint: bytes) -> bool:
         """A body only: in a nested value an `=` says nothing."""
-        return hint.startswith(b"application/x-www-form-urlencoded") or (
+        return hint[:33].lower() == b"application/x-www-form-urlencoded" or (
             hint not in (b"", b"cookie") and _LOOKS.match(data) is not None
         )
 

@@ -35,7 +35,7 @@ def parse_http(request: Request) -> HttpElements:
     elements += _target_elements(request)
     elements += _header_elements(request)
     if request.body:
-        hint = (request.get(b"content-type") or b"unknown").lower()
+        hint = request.get(b"content-type") or b"unknown"
         put = partial(_put_body, request)
         elements.append(Element(("POST",), request.body, put, kind="document", hint=hint))
     return elements

@@ -49,7 +49,7 @@ class JsonDoc:
     word = "JSON_DOC"
 
     def sniff(self, data: bytes, hint: bytes) -> bool:
-        return data[:1] in (b"{", b"[") or b"json" in hint or data[:64].lstrip()[:1] in (b"{", b"[")
+        return data[:1] in (b"{", b"[") or b"json" in hint.lower() or data[:64].lstrip()[:1] in (b"{", b"[")
 
     def parse(self, data: bytes, hint: bytes) -> Elements | None:
         members = _members(data, self.word)
