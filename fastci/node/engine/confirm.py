@@ -1,0 +1,151 @@
+"""From a suspicion to a proof: what one attack shows, and whether it holds.
+
+A candidate becomes a finding only when the unmodified request does not show the effect, the same payload
+with fresh markers shows it again, and a harmless value at the same point does not (spec: vulnerabilities.md,
+rule 2).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+from fastci import results
+from fastci.node.dsl import Attack, Extension, MarkerSource, Match
+from fastci.node.engine.sender import Channel, Reply
+from fastci.node.message import Request
+from fastci.node.points import Point
+
+_MOST_HOPS = 3
+_BODY_FIELDS = frozenset(
+    {b"content-type", b"content-length", b"transfer-encoding", b"content-encoding", b"expect"}
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What an attack led to. `match` is what was seen, `shown` the reply it was seen in.
+
+    `shown` is another reply than `direct` when a redirect or a page that stores the value showed it; `note`
+    then says which.
+    """
+
+    direct: Reply
+    match: Match | None = None
+    shown: Reply | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One extension at one point of one baseline: everything that asking and confirming needs.
+
+    `request` is what attacks are made from, `point` is None for an extension that sends requests of its own.
+    `control` is the answer to the unmodified baseline, `observers` are pages that may show stored values.
+    """
+
+    channel: Channel
+    extension: Extension
+    request: Request
+    point: Point | None
+    control: Reply
+    markers: MarkerSource
+    observers: Sequence[Request] = ()
+
+    async def ask(self, attack: Attack) -> Answer:
+        """Send an attack and look at its answer, then at where it redirects, then at the observers."""
+        direct = await self.channel.send(attack.request)
+        if not direct.response.status:
+            return Answer(direct=direct)
+        if match := self.extension.detect(attack, direct.response):
+            return Answer(direct=direct, match=match, shown=direct)
+        async for target, reply in self._follow(attack.request, direct):
+            if match := self.extension.detect(attack, reply.response):
+                note = f"shown by {target}, where the answer redirects to"
+                return Answer(direct=direct, match=match, shown=reply, note=note)
+        for page in self.observers:
+            reply = await self.channel.send(page)
+            if reply.response.status and (match := self.extension.detect(attack, reply.response)):
+                note = f"stored: shown by {_address(page)}, read afterwards"
+                return Answer(direct=direct, match=match, shown=reply, note=note)
+        return Answer(direct=direct)
+
+    async def confirm(self, attack: Attack, answer: Answer) -> results.Evidence | None:
+        """The evidence when the candidate holds, None when it does not."""
+        assert answer.match is not None
+        if self._shows_anyway(attack):
+            return None
+        repetition = await self.ask(self.extension.again(attack, self.markers))
+        if repetition.match is None:
+            return None
+        harmless = self.extension.control(self.request, self.point, self.markers)
+        if harmless is not None:
+            silent = await self.ask(harmless)
+        else:
+            silent = await self.ask(replace(attack, request=self.request))
+        if silent.match is not None:
+            return None
+        return evidence_of(attack, answer, repetition=repetition, control=silent)
+
+    def _shows_anyway(self, attack: Attack) -> bool:
+        """Whether the unmodified baseline's answer looks the same to the detect."""
+        return bool(self.control.response.status and self.extension.detect(attack, self.control.response))
+
+    async def _follow(self, attacked: Request, reply: Reply) -> AsyncIterator[tuple[str, Reply]]:
+        """The answers that redirects inside the target lead to: GET, recorded headers, new cookies."""
+        here, fields = attacked, self.request
+        for _ in range(_MOST_HOPS):
+            location = reply.response.get(b"location")
+            if not 300 <= reply.response.status < 400 or not location:
+                return
+            target = self.channel.target.inside(here, location)
+            if target is None:
+                return
+            here = fields = _get(fields, target, reply.response.get_all(b"set-cookie"))
+            reply = await self.channel.send(here)
+            if not reply.response.status:
+                return
+            yield _address(here), reply
+
+
+def evidence_of(
+    attack: Attack, answer: Answer, *, repetition: Answer | None, control: Answer | None
+) -> results.Evidence:
+    """What a report keeps. A match that another page shows comes with that page's answer in the notes."""
+    assert answer.match is not None
+    notes = [answer.note] if answer.note else []
+    matched = answer.match.what
+    if answer.match.excerpt:
+        matched += f": {answer.match.excerpt}"
+    return results.Evidence(
+        payload=attack.payload,
+        matched=matched,
+        attack=answer.direct.exchange(),
+        confirmation=repetition.direct.exchange() if repetition else None,
+        control=control.direct.exchange() if control else None,
+        notes=notes,
+    )
+
+
+def _get(request: Request, target: bytes, set_cookies: Sequence[bytes]) -> Request:
+    fields = tuple(field for field in request.fields if field.name.lower() not in _BODY_FIELDS)
+    followed = replace(request, method=b"GET", target=target, fields=fields, body=b"")
+    cookies = followed.get(b"cookie")
+    updated = merge_cookies(cookies or b"", set_cookies)
+    return followed.with_header(b"Cookie", updated) if updated and updated != cookies else followed
+
+
+def merge_cookies(cookies: bytes, set_cookies: Sequence[bytes]) -> bytes:
+    """A Cookie header's value after these Set-Cookie values (RFC 6265, section 5.4)."""
+    pairs = [pair.strip() for pair in cookies.split(b";") if pair.strip()]
+    for line in set_cookies:
+        pair = line.partition(b";")[0].strip()
+        name = pair.partition(b"=")[0] + b"="
+        places = [i for i, known in enumerate(pairs) if known.startswith(name)]
+        for place in places[:1]:
+            pairs[place] = pair
+        if not places:
+            pairs.append(pair)
+    return b"; ".join(pairs)
+
+
+def _address(request: Request) -> str:
+    return f"{request.method.decode('latin-1')} {request.target.decode('latin-1')}"

@@ -1,0 +1,57 @@
+"""From what was found at single baselines to the findings of a run: each flaw once, with all its places."""
+
+from collections.abc import Sequence
+
+from fastci import results
+from fastci.node.engine.check import Check, Found
+from fastci.node.vulnerabilities import VULNERABILITIES
+
+_Key = tuple[str, str, str, str, str]
+
+
+def merge_findings(checks: Sequence[Check]) -> tuple[list[results.Finding], dict[str, list[str]]]:
+    """The findings in the order of the record, and the ids of those of each baseline.
+
+    One flaw is one type at one point of one route of one origin; the first baseline in the record that shows
+    it gives the evidence. Duplicates that were left out count as places too.
+    """
+    groups: dict[_Key, list[tuple[Check, Found]]] = {}
+    for check in sorted(checks, key=lambda check: check.item.baseline.sequence):
+        for found in check.found:
+            groups.setdefault(_key(check, found), []).append((check, found))
+    findings, ids = [], dict[str, list[str]]()
+    for number, group in enumerate(groups.values(), 1):
+        finding = _finding(f"v{number}", group)
+        findings.append(finding)
+        for place in finding.places:
+            ids.setdefault(place.baseline, []).append(finding.id)
+    return findings, ids
+
+
+def _key(check: Check, found: Found) -> _Key:
+    method = check.item.place.method
+    return (found.extension.type, str(check.item.target.origin), method, found.route, found.point)
+
+
+def _finding(number: str, group: Sequence[tuple[Check, Found]]) -> results.Finding:
+    first = group[0][1]
+    extension = first.extension
+    facts = VULNERABILITIES.get(extension.type)
+    places = []
+    for check, _ in group:
+        places += [check.item.place, *check.item.duplicates]
+    return results.Finding(
+        id=number,
+        type=extension.type,
+        threat=extension.threat,
+        code=extension.name,
+        title=extension.title,
+        description=extension.description,
+        point=first.point,
+        route=first.route,
+        confidence="confirmed",
+        evidence=first.evidence,
+        places=places,
+        cwe=list(facts.cwe) if facts else [],
+        remediation=facts.remediation if facts else "",
+    )

@@ -1,0 +1,221 @@
+"""Sending test requests: paced, counted, and with a breaker for a target that is gone."""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from fastci import results
+from fastci.node.engine.client import Unreachable, WireClient
+from fastci.node.engine.pace import Pace
+from fastci.node.engine.scope import Target
+from fastci.node.engine.sessions import Sessions
+from fastci.node.message import Origin, Request, Response
+
+EVIDENCE_LIMIT = 64 << 10
+"""Bytes of a response that a report keeps."""
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds a whole response may take at most."""
+
+_PATIENCE_WHEN_IT_LIVED = 10.0
+_PATIENCE_AT_START = 2.0
+_SILENCES_BEFORE_CHECK = 5
+_CONNECT_ATTEMPTS = 3
+
+
+class TargetDown(ConnectionError):
+    """The target takes no connections, or answers nothing any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What was sent and what came. `response.status` is 0 when no response came; `failure` then says why."""
+
+    sent: bytes
+    response: Response
+    elapsed: float
+    failure: str = ""
+
+    def exchange(self) -> results.Exchange:
+        """As evidence: the response is cut where it is long."""
+        return results.Exchange(
+            request=self.sent,
+            response=(self.response.render() if self.response.status else b"")[:EVIDENCE_LIMIT],
+            status=self.response.status,
+            elapsed=round(self.elapsed, 4),
+        )
+
+
+class Meter:
+    """Counts requests and tells the rate of the last ten seconds (FAST: `current_rps`)."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._seconds: Counter[int] = Counter()
+
+    def count(self) -> None:
+        self.total += 1
+        second = int(time.monotonic())
+        if second not in self._seconds and len(self._seconds) > 20:
+            for old in [s for s in self._seconds if s < second - 10]:
+                del self._seconds[old]
+        self._seconds[second] += 1
+
+    def rate(self) -> float:
+        """Requests of the last ten whole seconds, divided by ten."""
+        now = int(time.monotonic())
+        return sum(self._seconds[s] for s in range(now - 10, now)) / 10
+
+
+class _Health:
+    """Whether one origin still answers. `reason` is set once it is given up."""
+
+    def __init__(self, client: WireClient, origin: Origin) -> None:
+        self._client = client
+        self._origin = origin
+        self._lock = asyncio.Lock()
+        self._silences = 0
+        self._sample: tuple[bytes, bytes] | None = None
+        self.reason = ""
+
+    def check(self) -> None:
+        if self.reason:
+            raise TargetDown(self.reason)
+
+    def answered(self, data: bytes, method: bytes, *, is_control: bool) -> None:
+        self._silences = 0
+        if is_control or self._sample is None:
+            self._sample = (data, method)
+
+    async def refused(self) -> None:
+        """No connection could be made: wait for the target to come back. Raises TargetDown if it does not."""
+        patience = _PATIENCE_WHEN_IT_LIVED if self._sample else _PATIENCE_AT_START
+        async with self._lock:
+            self.check()
+            end = time.monotonic() + patience
+            pause = 0.1
+            while True:
+                try:
+                    await self._client.connect(self._origin)
+                    return
+                except Unreachable as error:
+                    if time.monotonic() + pause > end:
+                        self.reason = str(error)
+                        raise TargetDown(self.reason) from error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    async def silent(self, failure: str) -> None:
+        """A request got no answer. After several in a row a request known to work is tried."""
+        self._silences += 1
+        if self._silences < _SILENCES_BEFORE_CHECK:
+            return
+        async with self._lock:
+            self.check()
+            if self._silences < _SILENCES_BEFORE_CHECK:
+                return
+            if self._sample is not None:
+                data, method = self._sample
+                try:
+                    await self._client.send(self._origin, data, method=method, timeout=ANSWER_TIMEOUT / 3)
+                except OSError:
+                    pass
+                else:
+                    self._silences = 0
+                    return
+            self.reason = f"{self._origin} has stopped answering ({failure})"
+            raise TargetDown(self.reason)
+
+
+class Sender:
+    """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit."""
+
+    def __init__(self, client: WireClient, *, rate: float) -> None:
+        self.client = client
+        self.pace = Pace(rate)
+        self.meter = Meter()
+        self._health: dict[Origin, _Health] = {}
+
+    def health(self, origin: Origin) -> _Health:
+        if origin not in self._health:
+            self._health[origin] = _Health(self.client, origin)
+        return self._health[origin]
+
+    def down(self) -> list[str]:
+        """Why each target that was given up was given up."""
+        return [health.reason for health in self._health.values() if health.reason]
+
+
+class Channel:
+    """What the check of one baseline sends through: its own pace, time-out and count of requests.
+
+    `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
+    """
+
+    def __init__(self, sender: Sender, target: Target, sessions: Sessions, *, rate: float = 0) -> None:
+        self.target = target
+        self.sessions = sessions
+        self.timeout = ANSWER_TIMEOUT
+        self.sent = 0
+        self._sender = sender
+        self._pace = Pace(rate)
+        self._health = sender.health(target.origin)
+
+    async def renew_session(self, request: Request) -> bool:
+        """Get new values for what keeps this request logged in; True when there are some."""
+
+        async def send(replayed: Request) -> Response:
+            return (await self.send(replayed, is_control=True)).response
+
+        return await self.sessions.renew(self.target.origin, request, send)
+
+    async def send(
+        self, request: Request, *, timeout: float | None = None, is_control: bool = False
+    ) -> Reply:
+        """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone."""
+        request = self.sessions.refresh(self.target.origin, request)
+        data = self.target.wire(request)
+        limit = self.timeout if timeout is None else timeout
+        alone = not is_control and not _frames_itself(request)
+        failure = ""
+        begin = time.monotonic()
+        for _ in range(_CONNECT_ATTEMPTS):
+            self._health.check()
+            await self._pace.wait()
+            await self._sender.pace.wait()
+            begin = time.monotonic()
+            try:
+                response, elapsed = await self._sender.client.send(
+                    self.target.origin, data, method=request.method, timeout=limit, alone=alone
+                )
+            except Unreachable as error:
+                failure = str(error)
+                await self._health.refused()
+            except OSError as error:
+                self._count()
+                failure = str(error)
+                await self._health.silent(failure)
+                break
+            else:
+                self._count()
+                self._health.answered(data, request.method, is_control=is_control)
+                return Reply(sent=data, response=response, elapsed=elapsed)
+        waited = time.monotonic() - begin
+        return Reply(sent=data, response=Response(status=0), elapsed=waited, failure=failure)
+
+    def _count(self) -> None:
+        self.sent += 1
+        self._sender.meter.count()
+
+
+def _frames_itself(request: Request) -> bool:
+    """Whether every server reads these bytes as exactly one request."""
+    if b"\n" in request.target or b"\n" in request.method or request.method in (b"HEAD", b"CONNECT"):
+        return False
+    lengths = request.get_all(b"content-length")
+    if any(b"\n" in field.raw[:-1].removesuffix(b"\r") for field in request.fields):
+        return False
+    if request.chunked:
+        return not lengths
+    return lengths == ([b"%d" % len(request.body)] if request.body or lengths else [])
