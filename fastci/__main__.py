@@ -1,0 +1,5 @@
+"""`python -m fastci`."""
+
+from fastci.cli import main
+
+main()

@@ -1,0 +1,436 @@
+"""Nodes as containers of a Docker Engine, or of Podman behind its compatible socket. The only door to `docker`.
+
+Files travel by the engine's API, never by bind mounts: the engine may be another machine, and what it writes
+through a mount would belong to root. Everything that is made carries labels. Nothing here blocks for long;
+only making an image does, in a thread that an interruption leaves behind (the engine gives a build up when
+its client goes away).
+"""
+
+import re
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from tarfile import TarError
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Mount
+
+from fastci.config import Mode, Settings
+from fastci.errors import TechnicalError, UsageError
+from fastci.lifecycle import archive, image, network, probe
+from fastci.lifecycle.interrupts import Waiter
+from fastci.lifecycle.labels import SELECTOR, parse_labels
+from fastci.lifecycle.runtime import LISTENING_LINE, READY_LINE, Ended, Launch, Node, Place
+from fastci.lifecycle.sessions import one_at_a_time
+from fastci.lifecycle.workspace import port_taken
+
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+_HOME = PurePosixPath("/var/lib/fast")
+"""Where our node keeps everything: one volume, so that the rest of its file system can be read-only."""
+_MOUNT_POINTS = {
+    Place.REPORTS: PurePosixPath("/opt/reports"),
+    Place.EXTENSIONS: PurePosixPath("/opt/custom_extensions"),
+    Place.AUTHS: PurePosixPath("/opt/dsl_auths"),
+}
+"""What the contract promises of any image (spec: node.md, mount points)."""
+_USER = 10001
+_PYTHON = "/opt/venv/bin/python3"
+_CONNECT = (
+    "import socket, sys\n"
+    "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()\n"
+    "except OSError as error: raise SystemExit(str(error.strerror or error))"
+)
+_PORT = f"{network.NODE_PORT}/tcp"
+_API_TIMEOUT = 30
+_BUILD_TIMEOUT = 900
+_PULLS = 3
+_SUPERVISOR_PERIOD = 2.0
+_LIMITS: dict[str, Any] = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "size=256m,mode=1777"},
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "mem_limit": "4g",
+    "pids_limit": 512,
+}
+"""What our node does without; an image that is not ours may need more."""
+
+
+class ContainerRuntime:
+    """Nodes as containers."""
+
+    name = "docker"
+
+    def __init__(self, client: "docker.DockerClient", settings: Settings, waiter: Waiter, say: Say) -> None:
+        self._client = client
+        self._settings = settings
+        self._waiter = waiter
+        self._say = say
+        self._image = settings.fast_image
+        self._supervisor_asked = 0.0
+        self.ours = not settings.fast_image
+        host = urlsplit(client.api.base_url).hostname or ""
+        # The SDK calls a unix socket localhost.
+        self._engine_host = "127.0.0.1" if host in ("localhost", "") else host
+        with _speaking("the Docker Engine cannot be asked about itself"):
+            self._attachment = network.choose_attachment(self._surroundings())
+        self.shares_network = self._attachment.shares
+
+    @classmethod
+    def connect(
+        cls, settings: Settings, environ: Mapping[str, str], waiter: Waiter, say: Say
+    ) -> "ContainerRuntime":
+        """The runtime of the engine that DOCKER_HOST names. Raises TechnicalError when none answers."""
+        try:
+            client = docker.from_env(environment=dict(environ), timeout=_API_TIMEOUT)
+            client.ping()
+        except (DockerException, requests.RequestException, OSError, ValueError) as error:
+            raise TechnicalError(
+                f"no Docker Engine answers at {environ.get('DOCKER_HOST') or 'the default socket'}",
+                why=_reason(error),
+                hint="start one, name it in DOCKER_HOST, or take --runtime process, which needs none",
+            ) from error
+        return cls(client, settings, waiter, say)
+
+    def close(self) -> None:
+        self._client.close()
+
+    # the image
+
+    def prepare(self) -> str:
+        if self._settings.fast_image:
+            self._have_image(self._image)
+        else:
+            self._image = self._own_image()
+        return f"image {self._image}, in {self._attachment.why}"
+
+    def _have_image(self, name: str) -> None:
+        with _speaking(f"the image {name} cannot be inspected"):
+            try:
+                found = self._client.images.get(name)
+            except ImageNotFound:
+                self._pull(name)
+                found = self._client.images.get(name)
+        self.ours = image.NODE_LABEL in (found.attrs.get("Config", {}).get("Labels") or {})
+
+    def _pull(self, name: str) -> None:
+        self._say(f"pulling {name}")
+        for attempt in range(1, _PULLS + 1):
+            try:
+                self._patiently(lambda: self._client.images.pull(name))
+                return
+            except (DockerException, requests.RequestException, OSError) as error:
+                lacking = isinstance(error, NotFound) or re.search(r"denied|invalid reference", str(error))
+                if lacking or attempt == _PULLS:
+                    raise UsageError(
+                        f"the image {name} is not on this engine and cannot be pulled",
+                        why=_reason(error),
+                        hint="check the name in FAST_IMAGE and the login to its registry",
+                    ) from error
+                self._say(f"pulling failed, trying again: {_reason(error)}")
+                self._waiter.pause(2.0**attempt)
+
+    def _own_image(self) -> str:
+        root = image.source_root()
+        if root is None:
+            raise UsageError(
+                "the node's image cannot be built: this installation has no Dockerfile",
+                hint="name an image in FAST_IMAGE, run from a checkout, or take --runtime process",
+            )
+        base = self._settings.fast_base_image
+        context = image.build_context(root)
+        tag = image.image_tag(context, base)
+        with one_at_a_time("image", self._waiter), _speaking("the node's image cannot be built"):
+            try:
+                self._client.images.get(tag)
+            except ImageNotFound:
+                self._say(f"building the node's image on {base}")
+                self._build(context, tag, base)
+        return tag
+
+    def _build(self, context: bytes, tag: str, base: str) -> None:
+        said: list[str] = []
+
+        def work() -> str:
+            stream = self._client.api.build(
+                fileobj=BytesIO(context), custom_context=True, tag=tag, rm=True, forcerm=True, decode=True,
+                buildargs={"BASE_IMAGE": base}, timeout=_BUILD_TIMEOUT,
+            )  # fmt: skip
+            for event in stream:
+                said.extend(str(event.get("stream", "")).splitlines())
+                if "error" in event:
+                    return str(event["error"])
+            return ""
+
+        fault = self._patiently(work)
+        if fault:
+            last = [line for line in said if line.strip()][-10:]
+            raise TechnicalError(
+                f"the node's image cannot be built on {base}",
+                why="\n       ".join([fault, *last]),
+                hint="name a base that this engine has in FAST_BASE_IMAGE, or take --runtime process",
+            )
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Do long work in a thread, so that a signal is heeded meanwhile."""
+        result: list[T] = []
+        fault: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                result.append(work())
+            except BaseException as error:
+                fault.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            self._waiter.pause(0.05)
+        if fault:
+            raise fault[0]
+        return result[0]
+
+    # the network
+
+    def _surroundings(self) -> network.Surroundings:
+        info = self._client.info()
+        elsewhere = self._engine_host != "127.0.0.1" or "Docker Desktop" in str(info.get("OperatingSystem"))
+        rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
+        own, networks = self._own_container()
+        return network.Surroundings(
+            own_container=own,
+            own_networks=networks,
+            local=sys.platform == "linux" and not elsewhere and not rootless,
+            engine_host=self._engine_host,
+            wanted=self._settings.fast_network or self._network_of_target(),
+            known=[str(found["Name"]) for found in self._client.api.networks()],
+        )
+
+    def _own_container(self) -> tuple[str, tuple[str, ...]]:
+        with suppress(OSError, NotFound):
+            own = network.own_container_id(Path("/proc/self/mountinfo").read_text())
+            if own:
+                facts = self._client.api.inspect_container(own)
+                return own, tuple(facts["NetworkSettings"]["Networks"] or ())
+        return "", ()
+
+    def _network_of_target(self) -> str:
+        """The user network on which the target's name means something, when it means nothing here."""
+        host = probe.address_of(self._settings.target_uri)[0]
+        if not host or probe.resolves(host):
+            return ""
+        for found in self._client.containers.list(ignore_removed=True):
+            for name, endpoint in (found.attrs["NetworkSettings"]["Networks"] or {}).items():
+                names = {found.name, *(endpoint.get("Aliases") or ()), *(endpoint.get("DNSNames") or ())}
+                if host in names and name not in ("bridge", "host"):
+                    return str(name)
+        return ""
+
+    # the life of a node
+
+    def start(self, launch: Launch) -> Node:
+        name = f"fast-{launch.mode}-{uuid.uuid4().hex[:8]}"
+        with _speaking(f"the node's container {name} cannot be started"):
+            container = self._client.containers.create(self._image, **self._options(name, launch))
+            node = Node(id=str(container.id), name=name, labels=launch.labels, ours=self.ours)
+            try:
+                self._bring(node, launch)
+                container.start()
+            except BaseException as error:
+                with suppress(TechnicalError):
+                    self.remove(node)
+                if re.search(r"already allocated|address already in use|failed to bind", str(error)):
+                    raise port_taken(launch.port, _reason(error)) from error
+                raise
+        return node
+
+    def _options(self, name: str, launch: Launch) -> dict[str, Any]:
+        attachment, labels = self._attachment, launch.labels.render()
+        options: dict[str, Any] = {
+            "name": name,
+            "labels": labels,
+            "environment": {**launch.variables, **self._environment(launch)},
+            # Health is asked over the road that the tests will take, not from inside.
+            "healthcheck": {"test": ["NONE"]},
+        }
+        if self.ours:
+            volume = Mount(target=str(_HOME), source=None, type="volume", labels=labels)
+            options |= {**_LIMITS, "mounts": [volume]}
+        if attachment.network:
+            options["network"] = attachment.network
+        else:
+            options["network_mode"] = attachment.mode
+        if attachment.publish:
+            options["extra_hosts"] = {"host.docker.internal": "host-gateway"}
+            if launch.mode is Mode.RECORDING:
+                options["ports"] = {_PORT: (attachment.publish, launch.port or None)}
+        return options
+
+    def _environment(self, launch: Launch) -> dict[str, str]:
+        inside = {
+            file.variable: str(_folder(file.place, self.ours) / file.source.name)
+            for file in launch.files
+            if file.variable
+        }
+        if not self.ours:
+            return inside
+        own = f"127.0.0.1:{launch.port}"
+        return inside | {
+            "FAST_LISTEN": own if self._attachment.shares else f"0.0.0.0:{network.NODE_PORT}",
+            "FAST_STORE": str(_HOME),
+            "FAST_REPORTS": str(_folder(Place.REPORTS, True)),
+            "FAST_EXTENSIONS": str(_folder(Place.EXTENSIONS, True)),
+            "FAST_AUTHS": str(_folder(Place.AUTHS, True)),
+            "FAST_POLICIES": str(_folder(Place.POLICIES, True)),
+        }
+
+    def _bring(self, node: Node, launch: Launch) -> None:
+        places = set(Place) if node.ours else {file.place for file in launch.files}
+        root, owner = (_HOME, _USER) if node.ours else (PurePosixPath("/"), 0)
+        folders = {place: _folder(place, node.ours).relative_to(root) for place in sorted(places)}
+        if folders:
+            with archive.pack(launch.files, folders, owner=owner) as content:
+                self._client.api.put_archive(node.id, str(root), content)
+
+    def ended(self, node: Node) -> Ended | None:
+        with _speaking(f"the node {node.name} cannot be asked how it is"):
+            try:
+                state = self._client.api.inspect_container(node.id)["State"]
+            except NotFound:
+                return Ended(status=None, reason="its container was removed by somebody else")
+        if state["Status"] in ("created", "running", "paused", "restarting"):
+            return None
+        reason = (
+            "the kernel killed it: out of memory" if state.get("OOMKilled") else str(state.get("Error", ""))
+        )
+        return Ended(status=int(state["ExitCode"]), reason=reason)
+
+    def proxy_url(self, node: Node) -> str:
+        with _speaking(f"the node {node.name} cannot be asked where it is"):
+            url = self._address(node)
+            if node.ours:
+                return url if url and probe.is_healthy(url) else ""
+            return url if self._says_ready(node) else ""
+
+    def _address(self, node: Node) -> str:
+        if self._attachment.shares and node.ours:
+            found = LISTENING_LINE.search(self.log(node))
+            return f"http://127.0.0.1:{found[2]}" if found else ""
+        if self._attachment.shares or self._attachment.mode == "host":
+            return f"http://{self._engine_host}:{network.NODE_PORT}"
+        facts = self._client.api.inspect_container(node.id)["NetworkSettings"]
+        published = (facts.get("Ports") or {}).get(_PORT)
+        if published:
+            return f"http://{self._engine_host}:{published[0]['HostPort']}"
+        address = (facts.get("Networks") or {}).get(self._attachment.network, {}).get("IPAddress")
+        return f"http://{address}:{network.NODE_PORT}" if address else ""
+
+    def _says_ready(self, node: Node) -> bool:
+        if READY_LINE.search(self.log(node)):
+            return True
+        if time.monotonic() - self._supervisor_asked < _SUPERVISOR_PERIOD:
+            return False
+        self._supervisor_asked = time.monotonic()
+        status, output = self._run_inside(node, ["supervisorctl", "status", "proxy"])
+        return status == 0 and "RUNNING" in output
+
+    def log(self, node: Node) -> str:
+        with _speaking(f"the log of the node {node.name} cannot be read"), suppress(NotFound):
+            lines: bytes = self._client.api.logs(node.id)
+            return lines.decode(errors="replace")
+        return ""
+
+    def ask_to_end(self, node: Node) -> None:
+        self._signal(node, "SIGTERM")
+
+    def kill(self, node: Node) -> None:
+        self._signal(node, "SIGKILL")
+
+    def _signal(self, node: Node, name: str) -> None:
+        with _speaking(f"the node {node.name} cannot be told to end"), _already_gone():
+            self._client.api.kill(node.id, name)
+
+    def fetch(self, node: Node, place: Place, folder: Path) -> list[Path]:
+        with _speaking(f"the {place} of the node {node.name} cannot be fetched"), suppress(NotFound):
+            chunks, _ = self._client.api.get_archive(node.id, str(_folder(place, node.ours)))
+            return archive.unpack(chunks, folder)
+        return []
+
+    def remove(self, node: Node) -> None:
+        hint = f"later: docker rm -f -v {node.name}, or fastci clean"
+        with _speaking(f"the node {node.name} cannot be removed", hint=hint), _already_gone():
+            self._client.api.remove_container(node.id, v=True, force=True)
+
+    def reach(self, node: Node, host: str, port: int) -> str | None:
+        if not node.ours:
+            return None
+        with _speaking(f"the node {node.name} cannot be asked what it reaches"):
+            status, output = self._run_inside(node, [_PYTHON, "-ISc", _CONNECT, host, str(port)])
+        return "" if status == 0 else output.strip() or "no connection"
+
+    def _run_inside(self, node: Node, command: list[str]) -> tuple[int, str]:
+        try:
+            made = self._client.api.exec_create(node.id, command)
+            output: bytes = self._client.api.exec_start(made["Id"])
+            return int(self._client.api.exec_inspect(made["Id"])["ExitCode"]), output.decode(errors="replace")
+        except APIError as error:
+            return 1, _reason(error)
+
+    def find(self) -> list[Node]:
+        with _speaking("the nodes that are left cannot be listed"):
+            found = self._client.api.containers(all=True, filters={"label": SELECTOR})
+        nodes = []
+        for facts in found:
+            labels = parse_labels(facts.get("Labels") or {})
+            if labels is not None:
+                name = str((facts.get("Names") or [facts["Id"][:12]])[0]).lstrip("/")
+                # A container has the labels of its image too.
+                ours = image.NODE_LABEL in facts["Labels"]
+                nodes.append(Node(id=facts["Id"], name=name, labels=labels, ours=ours))
+        return nodes
+
+
+def _folder(place: Place, ours: bool) -> PurePosixPath:
+    return _HOME / place if ours else _MOUNT_POINTS.get(place, PurePosixPath("/opt") / place)
+
+
+@contextmanager
+def _speaking(what: str, *, hint: str = "") -> Iterator[None]:
+    """Errors of the engine and of the road to it become TechnicalError."""
+    try:
+        yield
+    except (DockerException, requests.RequestException, OSError, TarError) as error:
+        away = isinstance(error, requests.ConnectionError | requests.Timeout | ConnectionError)
+        why = f"the Docker Engine does not answer any more: {_reason(error)}" if away else _reason(error)
+        raise TechnicalError(what, why=why, hint=hint) from error
+
+
+@contextmanager
+def _already_gone() -> Iterator[None]:
+    """What was to end or to go may have done so in between: 404, and 409 for one that is on its way."""
+    try:
+        yield
+    except APIError as error:
+        if error.status_code not in (404, 409):
+            raise
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, APIError):
+        return str(error.explanation or error)
+    plain = re.search(
+        r"No such file or directory|Permission denied|Connection refused|timed out|Remote end closed[^'\")]*",
+        str(error),
+    )
+    return plain[0].lower() if plain else str(error)

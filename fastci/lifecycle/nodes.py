@@ -1,0 +1,118 @@
+"""What is done with a node, the same for every runtime: wait, end, collect, remove, sweep."""
+
+import re
+import time
+from collections.abc import Callable
+
+from fastci.errors import ExitStatus, FatalError, TechnicalError
+from fastci.lifecycle.interrupts import Waiter
+from fastci.lifecycle.runtime import Ended, Node, Runtime
+
+Say = Callable[[str], None]
+
+_FIRST_TICK = 0.02
+_LAST_TICK = 0.25
+_LOG_TICK = 1.0
+_SHOWN_LINES = 15
+
+
+def wait_ready(runtime: Runtime, node: Node, waiter: Waiter, timeout: float) -> str:
+    """Wait until the node records; returns its proxy URL. Raises FatalError with the node's own words."""
+    since, tick = waiter.now(), _FIRST_TICK
+    while True:
+        url = runtime.proxy_url(node)
+        if url:
+            return url
+        ended = runtime.ended(node)
+        if ended is not None:
+            raise explain_end(runtime.log(node), ended, "the node ended before it was ready")
+        if waiter.now() - since > timeout:
+            raise TechnicalError(
+                f"the node is not ready after {timeout:g} s",
+                why=_tail(runtime.log(node)) or "it printed nothing",
+                hint="raise FAST_START_TIMEOUT if it only needs longer",
+            )
+        waiter.pause(tick)
+        tick = min(tick * 1.3, _LAST_TICK)
+
+
+def wait_end(runtime: Runtime, node: Node, waiter: Waiter, progress: Say) -> Ended:
+    """Wait until the node ends by itself; `progress` is given each console line once."""
+    shown, read, tick = 0, 0.0, _FIRST_TICK
+    while True:
+        ended = runtime.ended(node)
+        if ended is not None or waiter.now() - read > _LOG_TICK:
+            read = waiter.now()
+            for line in runtime.log(node).splitlines(keepends=True)[shown:]:
+                if line.endswith("\n") or ended is not None:
+                    progress(line.rstrip())
+                    shown += 1
+        if ended is not None:
+            return ended
+        waiter.pause(tick)
+        tick = min(tick * 1.3, _LAST_TICK)
+
+
+def end(runtime: Runtime, node: Node, waiter: Waiter, grace: float) -> Ended:
+    """Ask the node to end and see to it that it does: killed after `grace` seconds."""
+    since, tick, asked = waiter.now(), _FIRST_TICK, -1.0
+    while (ended := runtime.ended(node)) is None:
+        elapsed = waiter.now() - since
+        if elapsed > waiter.grace(grace):
+            runtime.kill(node)
+            return Ended(status=None, reason=f"it did not end within {elapsed:.0f} s and was killed")
+        if asked < 0 or (node.ours and elapsed - asked > 1):
+            # The first process of a container is deaf to signals until it has set its handlers.
+            runtime.ask_to_end(node)
+            asked = elapsed
+        waiter.pause(tick)
+        tick = min(tick * 1.3, _LAST_TICK)
+    return ended
+
+
+def now() -> float:
+    """Unix seconds."""
+    return time.time()
+
+
+def sweep(runtime: Runtime) -> list[str]:
+    """Remove what crashed jobs left behind; returns the names."""
+    swept = []
+    for node in runtime.find():
+        if node.labels.is_leftover(time.time()):
+            runtime.remove(node)
+            swept.append(node.name)
+    return swept
+
+
+def explain_end(log: str, ended: Ended, what: str) -> FatalError:
+    """The error that made a node end, in its own words where it gave them in the form of FatalError.lines."""
+    status = ExitStatus.TECHNICAL
+    if ended.status in list(ExitStatus) and ended.status not in (ExitStatus.PASSED, ExitStatus.VULNERABLE):
+        status = ExitStatus(ended.status)
+    block = re.findall(r"^error: .+(?:\n {2}.+)*", log, re.M)
+    if block:
+        head, *facts = block[-1].splitlines()
+        told = {"why": "", "to do": ""}
+        rest = []
+        for fact in facts:
+            name, _, text = fact.strip().partition(": ")
+            if name in told:
+                told[name] = text
+            else:
+                rest.append(fact.strip())
+        why = "; ".join(filter(None, [told["why"], *rest, ended.reason]))
+        return _with_status(TechnicalError(head.removeprefix("error: "), why=why, hint=told["to do"]), status)
+    shown = "" if ended.status is None else f" (status {ended.status})"
+    why = "; ".join(filter(None, [ended.reason, _tail(log)])) or "it printed nothing"
+    return _with_status(TechnicalError(what + shown, why=why), status)
+
+
+def _with_status(error: FatalError, status: ExitStatus) -> FatalError:
+    error.status = status
+    return error
+
+
+def _tail(log: str) -> str:
+    lines = [line.rstrip() for line in log.splitlines() if line.strip()]
+    return "\n       ".join(["the last lines of its log:", *lines[-_SHOWN_LINES:]]) if lines else ""

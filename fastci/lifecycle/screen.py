@@ -1,0 +1,86 @@
+"""What a person sees of a job: the steps with their times, what was found, where the reports lie."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fastci.results import Finding, Run, Step
+
+_MARKS = {"done": "ok", "failed": "FAILED", "skipped": "skipped", "interrupted": "INTERRUPTED"}
+_COLOURS = {"done": "green", "failed": "red", "skipped": "dim", "interrupted": "yellow"}
+_SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan"}
+_LAST = 7
+_HEARTBEAT = 30.0
+_WIDE = 120
+_ANNOUNCED = (4, 6)
+"""Steps that may take long: they are named when they begin, too."""
+
+
+class Screen:
+    """Tells the steps as they go; `secrets` are never printed. `progress` says now and then how testing goes."""
+
+    def __init__(self, console: Console, *, secrets: Sequence[str] = (), verbose: bool = False) -> None:
+        self._console = console
+        self._secrets = [secret for secret in secrets if secret]
+        self._verbose = verbose
+        self._beat = console.get_time()
+
+    def begin(self, number: int, title: str) -> None:
+        self._beat = self._console.get_time()
+        if number in _ANNOUNCED:
+            self.line(f"[{number}/{_LAST}] {title} ...", style="dim")
+
+    def finish(self, number: int, step: Step) -> None:
+        text = f"[{number}/{_LAST}] {step.name:<42} {step.seconds:7.2f} s  {_MARKS[step.state]}"
+        self.line(text + (f": {step.note}" if step.note else ""), style=_COLOURS[step.state])
+
+    def note(self, line: str) -> None:
+        self.line(f"      {line}", style="yellow")
+
+    def progress(self, line: str) -> None:
+        now = self._console.get_time()
+        if self._verbose or now - self._beat > _HEARTBEAT:
+            self._beat = now
+            self.line(f"      {line}", style="dim")
+
+    def line(self, text: str, *, style: str = "") -> None:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def findings(self, run: Run) -> None:
+        """The table of what was found, the worst first."""
+        if not run.findings:
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("severity", "type", "where", "point", "what"):
+            table.add_column(column, overflow="fold")
+        for finding in sorted(run.findings, key=lambda f: (-f.threat, f.type, f.route, f.point)):
+            table.add_row(*_row(finding))
+        width = None if self._console.is_terminal else _WIDE
+        self._console.print(table, width=width)
+
+    def reports(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            self.line(f"report: {path}")
+
+
+def _row(finding: Finding) -> list[Text]:
+    severity = Text(finding.severity.upper(), style=_SEVERITIES[finding.severity])
+    where = f"{finding.place.method} {finding.route}"
+    return [severity, *(Text(cell) for cell in (finding.type, where, finding.point, finding.title))]
+
+
+def counted(run: Run) -> str:
+    """`3 vulnerabilities (2 high, 1 medium) in 12 baselines, 1234 requests`."""
+    severities = [finding.severity for finding in run.findings]
+    parts = [
+        f"{severities.count(level)} {level}" for level in ("high", "medium", "low") if level in severities
+    ]
+    found = "1 vulnerability" if len(severities) == 1 else f"{len(severities) or 'no'} vulnerabilities"
+    detail = f" ({', '.join(parts)})" if parts else ""
+    baselines = "1 baseline" if len(run.checks) == 1 else f"{len(run.checks)} baselines"
+    return f"{found}{detail} in {baselines}, {run.sent_requests} requests"

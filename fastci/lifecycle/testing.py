@@ -1,0 +1,107 @@
+"""Steps 6 and 7: a node tests the target with the record, its results are brought, the outcome is decided."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastci.config import Mode
+from fastci.errors import ExitStatus, TechnicalError
+from fastci.lifecycle import nodes
+from fastci.lifecycle.runtime import Ended, Node, Place
+from fastci.lifecycle.stage import Stage
+from fastci.results import Run, parse_document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of testing. `run` is None for an image that is not ours; `reports` are the files brought."""
+
+    status: ExitStatus
+    verdict: str
+    run: Run | None = None
+    reports: list[Path] = field(default_factory=list)
+
+
+class SecurityTesting:
+    """One testing or reporting node. `close` ends it if it still runs."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._node: Node | None = None
+        self._run_id = ""
+        self.reports: list[Path] = []
+
+    def test(self, record_id: str = "") -> Ended:
+        """Run a testing node to its end with this record, or with the one that it chooses itself."""
+        with self._stage.step(6) as note:
+            stage, workspace = self._stage, self._stage.workspace
+            stage.sweep()
+            chosen = record_id or stage.settings.test_record_id
+            files = workspace.given_files(stage.settings, set(stage.environ))
+            given = {"TEST_RECORD_ID": chosen}
+            if stage.runtime.ours:
+                files += workspace.record_files(chosen)
+                self._run_id = given["FAST_RUN_ID"] = workspace.reserve_run()
+            self._node = stage.launch(Mode.TESTING, given, files)
+            ended = nodes.wait_end(stage.runtime, self._node, stage.waiter, stage.listener.progress)
+            note.text = self._node.name
+        return ended
+
+    def report(self) -> tuple[Ended, str]:
+        """Run a node in report mode over the runs of the workspace; returns its end and its console lines."""
+        stage = self._stage
+        files = stage.workspace.run_files() if stage.runtime.ours else []
+        self._node = stage.launch(Mode.REPORT, {}, files)
+        lines: list[str] = []
+        ended = nodes.wait_end(stage.runtime, self._node, stage.waiter, lines.append)
+        self._take_results(self._node)
+        return ended, "\n".join(lines)
+
+    def collect(self, ended: Ended) -> Outcome:
+        """Bring the results, remove the node, decide. Raises FatalError when the node could not test."""
+        with self._stage.step(7) as note:
+            if self._node is None:
+                raise TechnicalError("there is no testing node to collect from")
+            tester = self._node
+            log = self._stage.keep_log(tester)
+            note.text = self._take_results(tester)
+            return self._judge(ended, log) if tester.ours else _judge_foreign(ended, log, self.reports)
+
+    def _judge(self, ended: Ended, log: str) -> Outcome:
+        path = self._stage.workspace.runs / f"{self._run_id}.json"
+        if ended.status not in list(ExitStatus) or not path.is_file():
+            raise nodes.explain_end(log, ended, "the node ended without results")
+        run = parse_document(json.loads(path.read_text(encoding="utf-8")), source=str(path))
+        return Outcome(
+            status=ExitStatus(ended.status),
+            verdict=f"TestRun#{run.id} {run.state}",
+            run=run,
+            reports=self.reports,
+        )
+
+    def _take_results(self, tester: Node) -> str:
+        """Bring what the node wrote and remove it; says what was brought."""
+        runtime, workspace = self._stage.runtime, self._stage.workspace
+        self._stage.keep_log(tester)
+        self.reports = runtime.fetch(tester, Place.REPORTS, workspace.reports)
+        runtime.fetch(tester, Place.RUNS, workspace.runs)
+        runtime.remove(tester)
+        self._node = None
+        workspace.give_up(run_id=self._run_id)
+        return f"{len(self.reports)} files in {workspace.reports}"
+
+    def close(self) -> None:
+        """End the node; what it had found by then is kept. May be called again."""
+        if self._node is not None:
+            self._stage.end_and_take(self._node, self._take_results)
+        self._stage.workspace.give_up(run_id=self._run_id)
+
+
+def _judge_foreign(ended: Ended, log: str, reports: list[Path]) -> Outcome:
+    """An image of the plain contract ends with 1 for vulnerabilities and for its own faults alike."""
+    if ended.status == 0:
+        return Outcome(status=ExitStatus.PASSED, verdict="passed", reports=reports)
+    if re.search(r"TestRun#\S+ failed", log):
+        return Outcome(status=ExitStatus.VULNERABLE, verdict="failed", reports=reports)
+    raise nodes.explain_end(log, ended, "the node could not test")

@@ -1,0 +1,121 @@
+"""GitHub Actions, github.com and Enterprise Server: workflow commands and the files of the runner."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from actions_toolkit.command import Command
+from actions_toolkit.file_command import prepare_key_value_message
+from actions_toolkit.utils import AnnotationProperties, to_command_properties
+
+from fastci.platforms.platform import Context, Level
+
+Print = Callable[[str], None]
+
+_SUMMARY_LIMIT = 1_000_000
+"""Bytes of a step's summary that the runner takes (it drops the whole of a larger one above 1 MiB)."""
+
+
+def read_inputs(environ: Mapping[str, str]) -> dict[str, str]:
+    """The inputs of the action that were given: `test-run-rps` -> `5`.
+
+    The runner hands an input on as INPUT_ and its name in upper case, dashes kept.
+    """
+    prefix = "INPUT_"
+    return {
+        name.removeprefix(prefix).lower(): value.strip()
+        for name, value in environ.items()
+        if name.startswith(prefix) and value.strip()
+    }
+
+
+class GitHub:
+    """Speaks to the runner by lines that begin with `::` and by appending to the files it names."""
+
+    name = "github"
+
+    def __init__(self, environ: Mapping[str, str], write: Print) -> None:
+        self._environ = environ
+        self._write = write
+
+    @staticmethod
+    def detect(environ: Mapping[str, str]) -> bool:
+        return environ.get("GITHUB_ACTIONS") == "true"
+
+    def context(self) -> Context:
+        """`build_id` is the same for all jobs of a workflow run, so that one can test what another recorded."""
+        get = self._environ.get
+        run, attempt = get("GITHUB_RUN_ID", ""), get("GITHUB_RUN_ATTEMPT", "")
+        repository = get("GITHUB_REPOSITORY", "")
+        address = f"{get('GITHUB_SERVER_URL', '')}/{repository}/actions/runs/{run}"
+        # Cells of a matrix have one GITHUB_JOB, but never one runner at the same time.
+        job = "/".join(filter(None, (run, attempt, get("GITHUB_JOB", ""), get("RUNNER_NAME", ""))))
+        return Context(
+            repository=repository,
+            sha=self._head_sha() or get("GITHUB_SHA", ""),
+            branch=get("GITHUB_HEAD_REF", "") or get("GITHUB_REF_NAME", ""),
+            build_id=run,
+            job=job,
+            url=f"{address}/attempts/{attempt}" if attempt else address if run else "",
+            job_file=self._workflow_file(),
+        )
+
+    def _head_sha(self) -> str:
+        """The commit that a pull request proposes; GITHUB_SHA is a merge that nobody else knows."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            event = json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+            return str(event["pull_request"]["head"]["sha"])
+        return ""
+
+    def _workflow_file(self) -> str:
+        found = re.match(r"[^/]+/[^/]+/(.+)@", self._environ.get("GITHUB_WORKFLOW_REF", ""))
+        return found[1] if found else ""
+
+    def mask(self, value: str) -> None:
+        # The runner compares line by line.
+        for line in value.splitlines():
+            if line.strip():
+                self._command("add-mask", line)
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        self._command("group", title)
+        try:
+            yield
+        finally:
+            self._command("endgroup", "")
+
+    def annotate(self, level: Level, message: str, *, title: str = "", file: str = "", line: int = 0) -> None:
+        place = AnnotationProperties(title=title, file=file, start_line=line)
+        properties = {key: value for key, value in to_command_properties(place).items() if value}
+        self._command(level, message, properties)
+
+    def summary(self, markdown: str) -> None:
+        text = markdown.rstrip() + "\n"
+        if len(text.encode()) > _SUMMARY_LIMIT:
+            text = (
+                text.encode()[:_SUMMARY_LIMIT].decode(errors="ignore")
+                + "\n\n... cut: it is too long for a summary\n"
+            )
+        self._append("GITHUB_STEP_SUMMARY", text)
+
+    def outputs(self, values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            self._append("GITHUB_OUTPUT", prepare_key_value_message(name, value) + "\n")
+
+    def export(self, values: Mapping[str, str]) -> None:
+        """Set environment variables for the later steps of the job."""
+        for name, value in values.items():
+            self._append("GITHUB_ENV", prepare_key_value_message(name, value) + "\n")
+
+    def _command(self, command: str, message: str, properties: Mapping[str, object] | None = None) -> None:
+        self._write(str(Command(command, dict(properties or {}), message)))
+
+    def _append(self, variable: str, text: str) -> None:
+        """Add to a file of the runner; where there is none (an old runner, a stand-in) there is nobody to read it."""
+        path = self._environ.get(variable, "")
+        if path:
+            with Path(path).open("a", encoding="utf-8", newline="") as file:
+                file.write(text)

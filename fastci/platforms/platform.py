@@ -1,0 +1,48 @@
+"""What a CI offers to a job: who it is, and ways to tell what happened."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Level = Literal["notice", "warning", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Facts of the job; empty where the CI does not tell. `job` names this very job, matrix cell and attempt.
+
+    `job_file` is the repository path of the file that defines the job.
+    """
+
+    repository: str = ""
+    sha: str = ""
+    branch: str = ""
+    build_id: str = ""
+    job: str = ""
+    url: str = ""
+    job_file: str = ""
+
+
+class Platform(Protocol):
+    """One CI."""
+
+    name: str
+
+    def context(self) -> Context: ...
+
+    def mask(self, value: str) -> None:
+        """Keep a value out of the job's log."""
+
+    def group(self, title: str) -> AbstractContextManager[None]:
+        """Lines printed inside can be folded away."""
+        ...
+
+    def annotate(self, level: Level, message: str, *, title: str = "", file: str = "", line: int = 0) -> None:
+        """A message where the CI shows messages, at a line of the repository if one is given."""
+
+    def summary(self, markdown: str) -> None:
+        """Add to the job's summary page."""
+
+    def outputs(self, values: Mapping[str, str]) -> None:
+        """Hand values to later steps."""
