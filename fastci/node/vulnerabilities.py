@@ -1,11 +1,11 @@
-"""The vulnerability types: FAST's public codes, then the further ones of this node (spec/vulnerabilities.md)."""
+"""The vulnerability types: FAST's public codes, then further ones (spec/vulnerabilities.md)."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Vulnerability:
-    """A type. `cwe` are numbers of the Common Weakness Enumeration; `remediation` tells a developer what to do."""
+    """A type. `cwe` are numbers of the Common Weakness Enumeration, `remediation` is for a developer."""
 
     code: str
     title: str
@@ -19,7 +19,7 @@ _TYPES = (
         "Anomalous reaction to unexpected bytes",
         (),
         "Find out why the listed bytes change the answer: they often reach a parser or a query undecoded. "
-        "Check input against an allow list before it is used, and answer what is not allowed with a plain 400.",
+        "Check input against an allow list before it is used, and answer anything else with a plain 400.",
     ),
     Vulnerability(
         "auth",
@@ -33,7 +33,7 @@ _TYPES = (
         "csrf",
         "Cross-site request forgery",
         (352,),
-        "Demand a token that is tied to the session with every request that changes something, and compare it. "
+        "Demand a token that is tied to the session with every request that changes something. "
         "Set SameSite=Lax or Strict on session cookies and check Origin as a second line.",
     ),
     Vulnerability(
@@ -84,7 +84,7 @@ _TYPES = (
         "Open redirect",
         (601,),
         "Redirect only to paths of your own site or to names from a fixed list. "
-        "Parse the target and refuse it when it has a scheme or a host; note that //host and /\\host have one.",
+        "Parse the target and refuse it when it has a scheme or a host; //host and /\\host have one.",
     ),
     Vulnerability(
         "sqli",
@@ -98,7 +98,7 @@ _TYPES = (
         "ssrf",
         "Server-side request forgery",
         (918,),
-        "Allow only the hosts and schemes that the feature needs, and check the address after resolving the name. "
+        "Allow only the hosts and schemes that are needed, and check the address after resolving the name. "
         "Refuse loopback, private and link-local networks, and do not follow redirects blindly.",
     ),
     Vulnerability(
@@ -112,7 +112,7 @@ _TYPES = (
         "xss",
         "Cross-site scripting",
         (79,),
-        "Escape output for the place it lands in (text, attribute, URL, script), best by a template engine that "
+        "Escape output for the place it lands in (text, attribute, URL, script), best by an engine that "
         "does so by default. Check the scheme of links that users give. "
         "Add a Content-Security-Policy without unsafe-inline as a second line.",
     ),
@@ -180,7 +180,7 @@ _TYPES = (
         "Limit depth, cost and the number of operations in one request.",
     ),
     Vulnerability(
-        "xpath",
+        "xpathi",
         "XPath injection",
         (643,),
         "Give values to the expression as XPath variables instead of pasting them into it. "
