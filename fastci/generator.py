@@ -174,7 +174,7 @@ def plan(options: Options) -> Plan:
         stop=options.stop or (f"{compose} down --volumes" if compose else ""),
         run=f"fastci run -- {as_command(options.tests)}",
         record="fastci record",
-        tests=f"set -a; . .fast/proxy.env; set +a\n{options.tests}",
+        tests=f". .fast/proxy.sh\n{options.tests}",
         end="fastci stop",
         test="fastci test",
         clean="fastci clean",
@@ -390,7 +390,7 @@ def describe(variable: Variable) -> str:
     default = variable.shown_default
     if not default and variable.default not in ("", (), 0, False):
         default = f"`{str(variable.default).lower()}`"
-    allowed = "" if variable.kind.allowed == "any text" else f" ({variable.kind.allowed})"
+    allowed = "" if variable.kind.allowed == "any text" else f"; {variable.kind.allowed}"
     text = variable.help[0].upper() + variable.help[1:] + allowed
     return f"{text}. Default: {default}." if default else f"{text}."
 

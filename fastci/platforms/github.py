@@ -45,7 +45,7 @@ class GitHub:
         return environ.get("GITHUB_ACTIONS") == "true"
 
     def context(self) -> Context:
-        """`build_id` is the same for all jobs of a workflow run, so that one can test what another recorded."""
+        """`build_id` is the same for all jobs of a workflow run, so that one tests what another recorded."""
         get = self._environ.get
         run, attempt = get("GITHUB_RUN_ID", ""), get("GITHUB_RUN_ATTEMPT", "")
         repository = get("GITHUB_REPOSITORY", "")
@@ -114,7 +114,7 @@ class GitHub:
         self._write(str(Command(command, dict(properties or {}), message)))
 
     def _append(self, variable: str, text: str) -> None:
-        """Add to a file of the runner; where there is none (an old runner, a stand-in) there is nobody to read it."""
+        """Add to a file of the runner; a stand-in that names none has nobody to read it."""
         path = self._environ.get(variable, "")
         if path:
             with Path(path).open("a", encoding="utf-8", newline="") as file:

@@ -30,7 +30,7 @@ class GitLab:
         return environ.get("GITLAB_CI") == "true"
 
     def context(self) -> Context:
-        """`build_id` is the same for all jobs of a pipeline, so that one can test what another recorded."""
+        """`build_id` is the same for all jobs of a pipeline, so that one tests what another recorded."""
         get = self._environ.get
         return Context(
             repository=get("CI_PROJECT_PATH", ""),
@@ -64,7 +64,7 @@ class GitLab:
         pass
 
     def outputs(self, values: Mapping[str, str]) -> None:
-        """For the jobs that need this one: `FASTCI_` and the name in upper case; dotenv holds one line a value."""
+        """For jobs that need this one: `FASTCI_` and the name in upper case, each on one line of a dotenv."""
         folder = Path(self._environ.get("CI_PROJECT_DIR", "")) / (
             self._environ.get("FAST_WORKSPACE") or ".fast"
         )

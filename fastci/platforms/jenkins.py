@@ -1,11 +1,12 @@
 """Jenkins: who the build is; its log knows neither folding nor annotations, so messages are plain lines.
 
-They have the form that compilers use (`file:line: level: text`), which the Warnings plugin reads. Credentials are
-masked by `withCredentials` around the step.
+They have the form that compilers use (`file:line: level: text`), which the Warnings plugin reads. Credentials
+are masked by `withCredentials` around the step.
 """
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from fastci.platforms.local import Local
 from fastci.platforms.platform import Context
@@ -39,6 +40,6 @@ class Jenkins(Local):
 
 
 def _repository(url: str) -> str:
-    """`owner/name` of a clone URL in its https or ssh form; credentials in it are left behind."""
-    found = re.search(r"[:/]((?:[^/:@]+/)*[^/:@]+/[^/]+?)(?:\.git)?/?$", url.partition("://")[2] or url)
-    return found[1] if found else ""
+    """`owner/name` of a clone URL in its https, ssh or scp form; credentials in it are left behind."""
+    path = urlsplit(url).path if "://" in url else url.partition(":")[2]
+    return path.strip("/").removesuffix(".git")
