@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fastci import generator
+from fastci.generator.artefacts import MODES
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -23,8 +23,8 @@ def test_action_runs_its_scripts_on_node_24_and_post_always():
 
 def test_action_mode_describes_every_mode_and_has_a_known_default():
     mode = ACTION["inputs"]["mode"]
-    assert set(re.findall(r"`([a-z]+)` ", mode["description"])) >= set(generator.MODES)
-    assert mode["default"] in generator.MODES
+    assert set(re.findall(r"`([a-z]+)` ", mode["description"])) >= set(MODES)
+    assert mode["default"] in MODES
 
 
 def test_action_inputs_and_outputs_all_have_a_description():

@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "fastci").rglob("*.py"))
 DOORS = {
     "docker": {"fastci/lifecycle/container.py"},
     "actions_toolkit": {"fastci/platforms/github.py"},
-    "jinja2": {"fastci/generator.py", "fastci/reports/html.py"},
+    "jinja2": {"fastci/generator/templates.py", "fastci/reports/html.py"},
 }
 
 

@@ -10,6 +10,8 @@ import yaml
 from fastci import generator
 from fastci.config import VARIABLES
 from fastci.errors import ConfigurationError, UsageError
+from fastci.generator.artefacts import render_action, render_component, render_keys
+from fastci.generator.templates import as_command, block_yaml, quote_groovy, quote_yaml
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "generator"
 PLAIN = {"tests": "npm test", "target-uri": "http://localhost:3000"}
@@ -87,7 +89,7 @@ def test_github_expressions_of_the_user_pass_untouched():
     "script", ["npm test", "A=1 npm test", "a && b", "it's", "one\ntwo", "x > y", "$HOME/x"]
 )
 def test_command_for_any_script_means_the_same_without_and_with_a_shell(script: str):
-    words = shlex.split(generator.as_command(script))
+    words = shlex.split(as_command(script))
     assert words in (script.split(" "), ["sh", "-ec", script])
     assert words[0] == "sh" or not set(script) & set("&|;<>$'\"\n")
 
@@ -98,17 +100,17 @@ def test_command_for_any_script_means_the_same_without_and_with_a_shell(script: 
      "null", "~", "http://x:1/?a=b", "%x", "@x", "`x`", "é", " a ", "a:", "1:30", "2020-01-01", ".5", "="],
 )  # fmt: skip
 def test_yaml_scalar_of_any_text_reads_back(text: str):
-    assert yaml.safe_load(f"key: {generator.quote_yaml(text)}\n") == {"key": text}
+    assert yaml.safe_load(f"key: {quote_yaml(text)}\n") == {"key": text}
 
 
 @pytest.mark.parametrize("script", ["npm test", "a\nb", "a: b", "x # y", "echo 'a'\n\n  indented"])
 def test_yaml_block_of_any_script_reads_back(script: str):
-    assert yaml.safe_load(f"key: {generator.block_yaml(script, 4)}\n")["key"].rstrip("\n") == script
+    assert yaml.safe_load(f"key: {block_yaml(script, 4)}\n")["key"].rstrip("\n") == script
 
 
 def test_groovy_literal_of_quotes_backslashes_and_lines_is_escaped():
-    assert generator.quote_groovy("it's $HOME \\d") == r"'it\'s $HOME \\d'"
-    assert generator.quote_groovy("a\nb") == "'''\\\na\nb\n'''"
+    assert quote_groovy("it's $HOME \\d") == r"'it\'s $HOME \\d'"
+    assert quote_groovy("a\nb") == "'''\\\na\nb\n'''"
 
 
 def test_options_with_several_faults_report_all_of_them():
@@ -181,9 +183,9 @@ def test_artefacts_written_into_an_empty_folder_are_then_current(tmp_path: Path)
 
 
 def test_every_settable_variable_is_in_action_component_and_jenkins_keys():
-    action = yaml.safe_load(generator.render_action())
-    spec, _ = yaml.safe_load_all(generator.render_component())
-    groovy = generator.render_keys()
+    action = yaml.safe_load(render_action())
+    spec, _ = yaml.safe_load_all(render_component())
+    groovy = render_keys()
     for variable in VARIABLES.values():
         if variable.name == "CI_MODE":
             continue

@@ -1,0 +1,157 @@
+"""Every file of this repository that is made from the table of variables, and bringing them up to date."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from fastci.config import VARIABLES, Variable, render_variables
+from fastci.generator.definitions import generate
+from fastci.generator.jobs import PACKAGE, PATH, plan
+from fastci.generator.options import Options, load_options
+from fastci.generator.templates import render, templates_folder
+
+
+def settable() -> list[Variable]:
+    """The variables a user sets from outside; `CI_MODE` is what the steps themselves decide."""
+    return [variable for variable in VARIABLES.values() if variable.name != "CI_MODE"]
+
+
+def describe(variable: Variable) -> str:
+    """A variable in one line of prose, for a description field."""
+    default = variable.shown_default
+    if not default and variable.default not in ("", (), 0, False):
+        default = f"`{str(variable.default).lower()}`"
+    allowed = "" if variable.kind.allowed == "any text" else f"; {variable.kind.allowed}"
+    text = variable.help[0].upper() + variable.help[1:] + allowed
+    return f"{text}. Default: {default}." if default else f"{text}."
+
+
+MODES = {
+    "run": "records the tests of the `run` command, then tests the target",
+    "recording": "starts the recorder; later steps send their requests through `proxy-url`",
+    "testing": "stops the recorder, tests the target, decides",
+    "stop": "stops the recorder and keeps its record",
+    "report": "writes the reports of the last test run again",
+}
+OUTPUTS = {
+    "proxy-url": "Address of the recording proxy, for `HTTP_PROXY` and `HTTPS_PROXY`; mode recording",
+    "ca-file": "PEM file of the authority that signs intercepted hosts; mode recording",
+    "test-record": "Id of the test record",
+    "vulnerabilities": "How many vulnerabilities were proven; modes run, testing and report",
+    "verdict": "State of the test run: passed, failed or interrupted; modes run, testing and report",
+    "report-dir": "Folder of the reports; modes run, testing and report",
+}
+
+
+def render_action() -> str:
+    """action.yml."""
+    return render("github/action.j2", variables=settable(), describe=describe, modes=MODES, outputs=OUTPUTS)
+
+
+def render_component() -> str:
+    """templates/fast.yml, the CI/CD component of GitLab."""
+    given = [variable for variable in settable() if not variable.secret]
+    return render(
+        "gitlab/component.j2",
+        o=Options(),
+        p=plan(Options()),
+        PATH=PATH,
+        package=PACKAGE.format(Options.repository, Options.ref),
+        variables=given,
+        describe=describe,
+    )
+
+
+FORMER = {
+    "policyId": "TEST_RUN_POLICY_ID",
+    "stopOnFirstFail": "TEST_RUN_STOP_ON_FIRST_FAIL",
+    "exclude": "FILE_EXTENSIONS_TO_EXCLUDE",
+    "fastPort": "FAST_PORT",
+    "localDockerNetwork": "FAST_NETWORK",
+}
+"""Fields of the Jenkins plugin for wallarm/fast that have another name here."""
+STEPS = {
+    "fastPipeline": (
+        "Records the functional tests in its body, then tests the target: the whole road in one step.",
+        ("failBuild",),
+    ),
+    "fastRecording": (
+        "Records the requests of the functional tests in its body, which runs with the proxy settings.", ()
+    ),
+    "fastTesting": (
+        "Tests the target with the record and keeps the reports; a proven vulnerability fails the build.",
+        ("failBuild",),
+    ),
+}  # fmt: skip
+STEP_KEYS = {
+    "credentialsId": "Secret text that holds WALLARM_API_TOKEN; only for `wallarm/fast`.",
+    "failBuild": "false: vulnerabilities make the build unstable, they do not fail it. Default: true.",
+    "tool": "What pip installs fastci from, on an agent that does not have it in its workspace.",
+}
+
+
+def render_keys() -> str:
+    """vars/fastSettings.groovy: the keys of the Jenkins steps and their variables."""
+    given = [variable for variable in settable() if not variable.secret]
+    return render("jenkins/settings.j2", variables=given, former=FORMER)
+
+
+def render_help(step: str) -> str:
+    """The .txt beside a Jenkins step, which Jenkins shows as its help."""
+    head, own = STEPS[step]
+    given = [variable for variable in settable() if not variable.secret]
+    keys = {key: text for key, text in STEP_KEYS.items() if key != "failBuild" or key in own}
+    return render("jenkins/keys.j2", head=head, own=keys, variables=given, describe=describe)
+
+
+def render_example(platform: str, **chosen: str) -> str:
+    """The definition of one platform for the example shop."""
+    return generate(platform, dataclasses.replace(_example(), **chosen))  # type: ignore[arg-type]
+
+
+def render_component_example() -> str:
+    """.gitlab-ci.example.yml: the component, used for the example shop."""
+    options = _example()
+    return render("gitlab/example.j2", o=options, p=plan(options), variable=VARIABLES.__getitem__)
+
+
+def _example() -> Options:
+    return load_options(templates_folder() / "example.yml")
+
+
+ARTEFACTS: dict[str, Callable[[], str]] = {
+    "docs/variables.md": render_variables,
+    "action.yml": render_action,
+    "templates/fast.yml": render_component,
+    "vars/fastSettings.groovy": render_keys,
+    **{f"vars/{step}.txt": partial(render_help, step) for step in STEPS},
+    ".gitlab-ci.example.yml": render_component_example,
+    "examples/github/fast.yml": partial(render_example, "github"),
+    "examples/github/fast-steps.yml": partial(render_example, "github", flow="steps"),
+    "examples/github/fast-jobs.yml": partial(render_example, "github", flow="jobs"),
+    "examples/gitlab/fast.yml": partial(render_example, "gitlab"),
+    "examples/gitlab/fast-jobs.yml": partial(render_example, "gitlab", flow="jobs"),
+    "examples/jenkins/Jenkinsfile": partial(render_example, "jenkins"),
+    "examples/jenkins/Jenkinsfile.scripted": partial(
+        render_example, "jenkins", style="scripted", flow="steps"
+    ),
+}
+"""Every generated file of this repository: its path and what renders it."""
+
+
+def stale_artefacts(root: Path) -> list[str]:
+    """Paths of the generated files that differ from what they are made of, or are missing."""
+    paths = {path: root / path for path in ARTEFACTS}
+    return [
+        path for path, file in paths.items() if not file.is_file() or file.read_text() != ARTEFACTS[path]()
+    ]
+
+
+def write_artefacts(root: Path) -> list[str]:
+    """Bring every generated file below `root` up to date; returns the paths that were written."""
+    stale = stale_artefacts(root)
+    for path in stale:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(ARTEFACTS[path]())
+    return stale

@@ -1,0 +1,135 @@
+"""What the jobs of a definition do: their steps as shell lines, their variables."""
+
+import shlex
+from dataclasses import dataclass
+
+from fastci.config import VARIABLES
+from fastci.generator.options import Options
+from fastci.generator.templates import as_command, quote_groovy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The shell lines of a job, the same on every platform that has no action or library of ours.
+
+    Each is a script for `sh -e`, run in the workspace; empty where the options do not ask for it.
+    """
+
+    install: str
+    prepare: str
+    start: str
+    stop: str
+    run: str
+    record: str
+    tests: str
+    end: str
+    test: str
+    clean: str
+
+
+def plan(options: Options) -> Plan:
+    """The steps of a job as shell lines."""
+    compose = f"docker compose --file {shlex.quote(options.compose)}" if options.compose else ""
+    return Plan(
+        install=INSTALL,
+        prepare=options.prepare,
+        start=options.start or (f"{compose} up --detach --wait" if compose else ""),
+        stop=options.stop or (f"{compose} down --volumes" if compose else ""),
+        run=f"fastci run -- {as_command(options.tests)}",
+        record="fastci record",
+        tests=f". .fast/proxy.sh\n{options.tests}",
+        end="fastci stop",
+        test="fastci test",
+        clean="fastci clean",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One script of a job; `ours` when it calls fastci or installs it."""
+
+    name: str
+    script: str
+    ours: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the platforms without an integration of their own are told it.
+
+    `takes` and `keeps` say that the record comes from, or goes to, another job; `always` runs last, whatever
+    happened.
+    """
+
+    id: str
+    name: str
+    steps: list[Step]
+    always: list[Step]
+    needs: str = ""
+    takes: bool = False
+    keeps: bool = False
+    reports: bool = False
+
+
+def jobs(options: Options) -> list[Job]:
+    """The jobs of a definition, each step a script of its own shell."""
+    p = plan(options)
+
+    def ours(name: str, script: str) -> Step:
+        return Step(name=name, script=f"{PATH}\n{script}", ours=True)
+
+    before = [
+        Step(name="Install fastci", script=p.install, ours=True),
+        Step(name="Prepare", script=p.prepare),
+        Step(name="Start the target", script=p.start),
+    ]
+    before = [step for step in before if step.script]
+    always = [ours("Clean", p.clean), *([Step(name="Stop the target", script=p.stop)] if p.stop else [])]
+    test = ours("Test the target", p.test)
+    if options.flow == "run":
+        run = ours("Record the functional tests and test the target", p.run)
+        return [Job(id="fast", name="FAST", steps=[*before, run], always=always, reports=True)]
+    if options.flow == "test":
+        return [Job(id="fast", name="FAST", steps=[*before, test], always=always, reports=True)]
+    record = [
+        ours("Start recording", p.record),
+        Step(name="Run the functional tests", script=p.tests),
+        ours("Stop recording", p.end),
+    ]
+    return [
+        Job(id="fast-record", name="FAST recording", steps=[*before, *record], always=always, keeps=True),
+        Job(
+            id="fast-test", name="FAST testing", steps=[*before, test], always=always,
+            needs="fast-record", takes=True, reports=True,
+        ),
+    ]  # fmt: skip
+
+
+def environment(platform: str, options: Options) -> dict[str, str]:
+    """The variables that the steps of ours need, for platforms where a job sets them by name."""
+    found = {"FASTCI_PACKAGE": PACKAGE.format(options.repository, options.ref), **options.settings}
+    if options.target_image and "TARGET_URI" not in found:
+        # Only GitLab gives a service a name of its own; elsewhere it listens on the job's localhost.
+        host = "app" if platform == "gitlab" else "127.0.0.1"
+        found["TARGET_URI"] = f"http://{host}:{options.target_port}"
+    return found
+
+
+PACKAGE = "fast-action @ https://github.com/{}/archive/refs/tags/{}.tar.gz"
+PATH = 'export PATH="$PATH:$PWD/.fast/venv/bin"'
+INSTALL = f"""\
+command -v fastci >/dev/null || {{
+  python3 -m venv .fast/venv
+  .fast/venv/bin/pip install --quiet --disable-pip-version-check "$FASTCI_PACKAGE"
+}}
+{PATH}"""
+
+
+def jenkins_keys(options: Options) -> str:
+    """The settings as named arguments of a Jenkins step."""
+    given = {VARIABLES[name].key: value for name, value in options.settings.items()}
+    if options.target_image and "TARGET_URI" not in options.settings:
+        given["targetUri"] = f"http://127.0.0.1:{options.target_port}"
+    if options.cloud:
+        given["credentialsId"] = "wallarm-api-token"
+    return ", ".join(f"{key}: {quote_groovy(value)}" for key, value in given.items())
