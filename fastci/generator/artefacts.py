@@ -8,13 +8,13 @@ from pathlib import Path
 from fastci.config import VARIABLES, Variable, render_variables
 from fastci.generator.definitions import generate
 from fastci.generator.jobs import PACKAGE, PATH, plan
-from fastci.generator.options import Options, load_options
+from fastci.generator.options import DECIDED, Options, load_options
 from fastci.generator.templates import render, templates_folder
 
 
 def settable() -> list[Variable]:
-    """The variables a user sets from outside; `CI_MODE` is what the steps themselves decide."""
-    return [variable for variable in VARIABLES.values() if variable.name != "CI_MODE"]
+    """The variables that a user sets from outside."""
+    return [variable for variable in VARIABLES.values() if variable.name not in DECIDED]
 
 
 def describe(variable: Variable) -> str:

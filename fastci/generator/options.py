@@ -19,6 +19,8 @@ FLOWS = {
     "jobs": "recording and testing are two jobs; the record travels as an artifact",
     "test": "only testing, with a record that is there already",
 }
+DECIDED = ("CI_MODE", "FAST_LISTEN", "FAST_STORE", "FAST_RECORD_ID", "FAST_RUN_ID")
+"""Variables of a node that the steps around it decide themselves: neither an option nor an input."""
 STYLES = ("declarative", "scripted")
 
 
@@ -108,8 +110,8 @@ def _option_faults(options: Options) -> list[str]:
     for name in options.settings:
         if VARIABLES[name].secret:
             faults.append(f"{VARIABLES[name].input}: is a secret; keep it in the secret store of the CI")
-    if "CI_MODE" in options.settings:
-        faults.append("ci-mode: is set by the steps themselves")
+    for name in sorted(set(DECIDED) & set(options.settings)):
+        faults.append(f"{VARIABLES[name].input}: is decided by the steps themselves")
     if "FAST_WORKSPACE" in options.settings:
         faults.append("workspace: generated definitions keep their files in .fast")
     try:

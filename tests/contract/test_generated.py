@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fastci import generator
+from fastci import cli, generator
+from fastci.generator.options import DECIDED
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "generator"
@@ -36,6 +37,10 @@ def check_schema(options: list[str], files: list[Path]) -> str:
 def test_generated_file_equals_what_it_is_made_of(path: str):
     committed = (ROOT / path).read_text()
     assert committed == generator.ARTEFACTS[path](), "run: fastci generate docs"
+
+
+def test_inputs_are_the_options_of_the_command_line():
+    assert set(DECIDED) == set(cli._NODE_ONLY)
 
 
 def test_platforms_all_have_a_schema_or_a_reason():

@@ -11,6 +11,7 @@ from fastci import generator
 from fastci.config import VARIABLES
 from fastci.errors import ConfigurationError, UsageError
 from fastci.generator.artefacts import render_action, render_component, render_keys
+from fastci.generator.options import DECIDED
 from fastci.generator.templates import as_command, block_yaml, quote_groovy, quote_yaml
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "generator"
@@ -187,7 +188,8 @@ def test_every_settable_variable_is_in_action_component_and_jenkins_keys():
     spec, _ = yaml.safe_load_all(render_component())
     groovy = render_keys()
     for variable in VARIABLES.values():
-        if variable.name == "CI_MODE":
+        if variable.name in DECIDED:
+            assert variable.input not in {*action["inputs"], *spec["spec"]["inputs"]}
             continue
         assert variable.input in action["inputs"]
         assert (variable.input in spec["spec"]["inputs"]) is not variable.secret
