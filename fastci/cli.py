@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +32,9 @@ from fastci.lifecycle.stage import Stage
 from fastci.lifecycle.testing import Outcome, SecurityTesting
 from fastci.lifecycle.workspace import Workspace
 from fastci.platforms import detect_platform
+from fastci.platforms.github import GitHub
+from fastci.reports import write_reports
+from fastci.results import Run, parse_document, to_document
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -110,7 +114,8 @@ def run(command: tuple[str, ...], verbose: bool, **given: str | None) -> ExitSta
 
 @cli.command()
 @settings_of(Mode.RECORDING)
-def record(**given: str | None) -> ExitStatus:
+@click.option("--export", is_flag=True, help="Set the proxy settings for later steps of the job, too.")
+def record(export: bool, **given: str | None) -> ExitStatus:
     """Start a recorder, wait until it is ready, print the proxy settings; it stays until `fastci stop`."""
     with Job(given, to_stderr=True) as job:
         recording = Recording(job.open())
@@ -123,6 +128,10 @@ def record(**given: str | None) -> ExitStatus:
             return ExitStatus.PASSED
 
         status = job.guard(walk, [recording.close])
+        ca_file = recording.environment.get("FAST_CA_FILE", "")
+        job.platform.outputs({"proxy-url": recording.proxy_url, "ca-file": ca_file})
+        if export and isinstance(job.platform, GitHub):
+            job.platform.export(recording.environment)
         click.echo(job.workspace.script_file.read_text(), nl=False)
         return status
 
@@ -137,6 +146,7 @@ def stop(**given: str | None) -> ExitStatus:
             recording = Recording(job.stage(runtime))
             if recording.find_recorder() or runtime is runtimes[-1]:
                 record_id = job.guard(recording.stop_recording, [recording.close])
+                job.platform.outputs({"test-record": record_id})
                 job.screen.line(f"record: {record_id}", style="bold")
                 break
         return ExitStatus.PASSED
@@ -149,14 +159,15 @@ def test(verbose: bool, **given: str | None) -> ExitStatus:
     """Test with a record of the workspace, collect the results, write the reports, decide."""
     with Job(given, verbose=verbose) as job:
         stage = job.open()
-        testing = SecurityTesting(stage)
+        recording, testing = Recording(stage), SecurityTesting(stage)
 
         def walk() -> ExitStatus:
-            outcome = job.finish(testing.collect(testing.test()), stage)
+            record_id = recording.stop_recording() if recording.find_recorder() else ""
+            outcome = job.finish(testing.collect(testing.test(record_id)), stage)
             job.screen.line(f"security tests: {outcome.verdict}", style="bold")
             return outcome.status
 
-        return job.guard(walk, [testing.close])
+        return job.guard(walk, [recording.close, testing.close])
 
 
 @cli.command()
@@ -210,7 +221,7 @@ def node(**given: str | None) -> ExitStatus:
 
 
 class Job:
-    """What every command of the CI side begins and ends with: settings, signals, the screen, the workspace."""
+    """What every command of the CI side begins and ends with: settings, signals, screen, workspace."""
 
     def __init__(
         self, given: Mapping[str, str | None], *, verbose: bool = False, to_stderr: bool = False
@@ -224,6 +235,8 @@ class Job:
         secrets = secret_values(self.environ)
         self.screen = Screen(Console(stderr=to_stderr, highlight=False), secrets=secrets, verbose=verbose)
         self.platform = detect_platform(self.environ, self.screen.line)
+        for secret in secrets:
+            self.platform.mask(secret)
         self.signals = Signals()
         self._open: list[Runtime] = []
 
@@ -284,11 +297,19 @@ class Job:
 
     def finish(self, outcome: Outcome, stage: Stage) -> Outcome:
         """Write the reports, now that the steps are known, and show what was found."""
+        self.platform.outputs({"verdict": outcome.verdict, "report-dir": str(self.workspace.reports)})
         if outcome.run is None:
             self.screen.reports(outcome.reports)
             return outcome
         timed = replace(outcome.run, steps=list(stage.steps))
-        paths = write_results(timed, self.workspace, FORMATS)
+        paths = write_results(timed, self.workspace, FORMATS, job_file=self.platform.context().job_file)
+        self.platform.outputs(
+            {
+                "verdict": timed.state,
+                "vulnerabilities": str(len(timed.findings)),
+                "test-record": timed.record_id,
+            }
+        )
         self.screen.findings(timed)
         for check in timed.checks:
             if check.error:
@@ -311,9 +332,8 @@ def with_tests(security: ExitStatus, tests: int) -> ExitStatus:
     return ExitStatus.TECHNICAL if tests and security is ExitStatus.PASSED else security
 
 
-def load_run(path: Path) -> Any:
-    from fastci.results import parse_document
-
+def load_run(path: Path) -> Run:
+    """The run of a results file. Raises UsageError when it is none."""
     try:
         return parse_document(json.loads(path.read_text(encoding="utf-8")), source=str(path))
     except OSError as error:
@@ -324,13 +344,14 @@ def load_run(path: Path) -> Any:
         raise UsageError(f"{path} is not a results file", why=str(error)) from error
 
 
-def write_results(run: Any, workspace: Workspace, formats: "tuple[str, ...]") -> list[Path]:
-    from fastci.reports import write_reports
-    from fastci.results import to_document
-
+def write_results(
+    run: Run, workspace: Workspace, formats: tuple[str, ...], *, job_file: str = ""
+) -> list[Path]:
+    """The results file and the reports of a run; the paths of the reports."""
     with suppress(OSError):
         (workspace.runs / f"{run.id}.json").write_text(json.dumps(to_document(run)), encoding="utf-8")
-    return write_reports(run, workspace.reports, f"{run.name}.{int(run.start_time)}", formats)
+    stem = f"{run.name}.{int(run.start_time)}"
+    return write_reports(run, workspace.reports, stem, formats, job_file=job_file)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -350,6 +371,11 @@ def main(arguments: list[str] | None = None) -> None:
         status = ExitStatus.USAGE
     except (click.Abort, KeyboardInterrupt):
         status = ExitStatus.INTERRUPTED
+    except Exception as error:
+        # Python would end with 1, which says that vulnerabilities were found.
+        traceback.print_exc()
+        click.echo(f"error: a fault of fastci itself: {type(error).__name__}: {error}", err=True)
+        status = ExitStatus.TECHNICAL
     usual = "simple" if arguments[:1] == ["node"] else "detailed"
     simple = (told["exit codes"].strip().lower() or usual) == "simple"
     sys.exit(status.simple() if simple else int(status))

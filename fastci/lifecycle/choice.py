@@ -22,9 +22,7 @@ def choose_runtime(
     """
     if settings.fast_runtime == "process" and settings.fast_image:
         raise ConfigurationError(
-            [
-                f"FAST_IMAGE={settings.fast_image} needs a Docker Engine, but FAST_RUNTIME=process runs no image"
-            ]
+            [f"FAST_IMAGE={settings.fast_image} needs a Docker Engine: FAST_RUNTIME=process runs no image"]
         )
     embedded = ProcessRuntime(workspace.nodes, environ, waiter)
     if settings.fast_runtime == "process":

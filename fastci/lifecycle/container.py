@@ -1,4 +1,4 @@
-"""Nodes as containers of a Docker Engine, or of Podman behind its compatible socket. The only door to `docker`.
+"""Nodes as containers of a Docker Engine, or of Podman behind its socket. The only door to `docker`.
 
 Files travel by the engine's API, never by bind mounts: the engine may be another machine, and what it writes
 through a mount would belong to root. Everything that is made carries labels. Nothing here blocks for long;
@@ -241,6 +241,12 @@ class ContainerRuntime:
 
     def start(self, launch: Launch) -> Node:
         name = f"fast-{launch.mode}-{uuid.uuid4().hex[:8]}"
+        if self._attachment.shares and not node_port_is_free(launch, self.ours):
+            raise UsageError(
+                f"port {network.NODE_PORT} of {self._attachment.why} is taken",
+                why="an image that is not this project's listens on no other port",
+                hint="end what listens there, or give the node a Docker network of its own in FAST_NETWORK",
+            )
         with _speaking(f"the node's container {name} cannot be started"):
             container = self._client.containers.create(self._image, **self._options(name, launch))
             node = Node(id=str(container.id), name=name, labels=launch.labels, ours=self.ours)
@@ -399,6 +405,11 @@ class ContainerRuntime:
                 ours = image.NODE_LABEL in facts["Labels"]
                 nodes.append(Node(id=facts["Id"], name=name, labels=labels, ours=ours))
         return nodes
+
+
+def node_port_is_free(launch: Launch, ours: bool) -> bool:
+    """Whether a recorder that can listen nowhere else finds its port free; our own takes any."""
+    return ours or launch.mode is not Mode.RECORDING or probe.is_free(network.NODE_PORT)
 
 
 def _folder(place: Place, ours: bool) -> PurePosixPath:

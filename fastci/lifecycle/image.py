@@ -1,4 +1,4 @@
-"""The build context of the node's own image: which files it is made of, and the tag that tells two of them apart.
+"""The build context of the node's own image: which files it is made of, and the tag that names it.
 
 The context is made the same way everywhere (sorted, no owners, no times), so that its hash names the image:
 a changed source makes another tag, an unchanged one finds the image that is there.
@@ -15,7 +15,6 @@ REPOSITORY = "fast-action/node"
 NODE_LABEL = "org.fast-action.node"
 """Image label that says: this is our node, not just any image of the contract."""
 _PARTS = ("Dockerfile", "pyproject.toml", "fastci")
-_LEFT_OUT = ("__pycache__", ".pyc")
 
 
 def source_root() -> Path | None:
@@ -48,9 +47,9 @@ def _files(root: Path) -> list[Path]:
     for part in _PARTS:
         path = root / part
         inside = path.rglob("*") if path.is_dir() else [path]
-        found += [
-            p
-            for p in inside
-            if p.is_file() and not any(word in str(p.relative_to(root)) for word in _LEFT_OUT)
-        ]
+        found += [file for file in inside if file.is_file() and not _is_left_out(file.relative_to(root))]
     return sorted(found)
+
+
+def _is_left_out(path: Path) -> bool:
+    return path.suffix == ".pyc" or "__pycache__" in path.parts

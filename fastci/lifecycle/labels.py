@@ -22,7 +22,7 @@ _LINGER = 3600.0
 class Labels:
     """`job` names workspace and CI job; `created` and `deadline` are unix seconds.
 
-    `owner` is the identity of the process that tends the node; empty for one that `fastci record` left running.
+    `owner` is the identity of the process that tends the node; empty for one that `fastci record` left.
     """
 
     job: str

@@ -16,9 +16,9 @@ _OWN_FILES = re.compile(
 class Surroundings:
     """What is known about where we run and what the engine has.
 
-    `own_container` is the id of the container this process runs in, when the engine knows it; `own_networks` the
-    networks that one is on. `local` is an engine on this kernel; `engine_host` is where ports it publishes are
-    reached. `wanted` is FAST_NETWORK; `known` the names of the engine's networks.
+    `own_container` is the id of the container this process runs in, when the engine knows it; `own_networks`
+    the networks that one is on. `local` is an engine on this kernel; `engine_host` is where the ports it
+    publishes are reached. `wanted` is FAST_NETWORK; `known` the names of the engine's networks.
     """
 
     own_container: str = ""
@@ -33,8 +33,8 @@ class Surroundings:
 class Attachment:
     """How the container is attached. `mode` is the engine's network mode, or `network` the one to join.
 
-    `publish` is the address that port 8080 is published at; empty where that is not needed. `shares` says that
-    the node sees exactly the network that this process sees, so that localhost means the same for both.
+    `publish` is the address that port 8080 is published at; empty where that is not needed. `shares` says
+    that the node sees exactly the network that this process sees, so that localhost is the same for both.
     `why` is for people.
     """
 

@@ -1,4 +1,4 @@
-"""Questions over the network that the CI side asks before a test runs: is the node there, is the target there."""
+"""Questions over the network that the CI side asks before a test runs: is the node up, is the target."""
 
 import http.client
 import socket

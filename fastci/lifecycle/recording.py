@@ -54,7 +54,7 @@ class Recording:
         hint = "start the target before this step and let it run until testing ends"
         if not self._stage.runtime.shares_network and probe.is_loopback(host):
             reason += f"; in the node's own network {host} is the node itself"
-            hint = "name the target as its network knows it (container or service name), or take FAST_NETWORK=host"
+            hint = "name the target as its Docker network knows it, or take FAST_NETWORK=host"
         elif reason.endswith("cannot be resolved"):
             hint = "for a container's or service's name, name its Docker network in FAST_NETWORK"
         return TechnicalError(f"the target {url} cannot be reached (port {port})", why=reason, hint=hint)

@@ -20,7 +20,7 @@ _ANNOUNCED = (4, 6)
 
 
 class Screen:
-    """Tells the steps as they go; `secrets` are never printed. `progress` says now and then how testing goes."""
+    """Tells the steps as they go, and now and then how testing goes; `secrets` are never printed."""
 
     def __init__(self, console: Console, *, secrets: Sequence[str] = (), verbose: bool = False) -> None:
         self._console = console

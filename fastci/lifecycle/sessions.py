@@ -124,7 +124,7 @@ def _watch(parent: int) -> None:
 
 @contextlib.contextmanager
 def one_at_a_time(what: str, waiter: Waiter) -> Iterator[None]:
-    """Hold this user's lock of that name on this machine, waiting for it; without one where none can be had."""
+    """Hold this user's lock of that name on this machine; go on without one where none can be had."""
     path = Path(tempfile.gettempdir()) / f"fast-action-{os.getuid()}-{what}.lock"
     try:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -154,7 +154,7 @@ class Stage:
         return removed
 
     def end_and_take(self, node: Node, take: Callable[[Node], str]) -> None:
-        """End a node on the way out, `take` what it holds; faults are told, not raised: others wait to be ended."""
+        """End a node on the way out, `take` what it holds. Faults are told, not raised: others wait."""
         try:
             nodes.end(self.runtime, node, self.waiter, self.settings.fast_stop_timeout)
             if kept := take(node):

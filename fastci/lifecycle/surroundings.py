@@ -1,4 +1,4 @@
-"""The environment of the test command: everything that makes its tools speak through the node, and trust it."""
+"""The environment of the test command: what makes its tools speak through the node, and trust it."""
 
 import ipaddress
 import re
@@ -30,8 +30,8 @@ def proxy_environment(
 ) -> dict[str, str]:
     """The variables to add for the test command.
 
-    `targets` are hosts that must not go past the proxy; `ca` the node's authority, written to the workspace with
-    the files made of it. Without one (an image that keeps it to itself) only the proxy is set.
+    `targets` are hosts that must not go past the proxy; `ca` the node's authority, written to the workspace
+    with the files made of it. Without one (an image that keeps it to itself) only the proxy is set.
     """
     host, port = address_of(proxy_url)
     bypass = ",".join(_bypass(environ, targets))
@@ -62,19 +62,21 @@ def _bypass(environ: Mapping[str, str], targets: Sequence[str]) -> list[str]:
     kept = [word.strip() for word in before.replace(" ", ",").split(",") if word.strip()]
     local = not targets or any(is_loopback(host) for host in targets)
     if local:
-        kept = [
-            word for word in kept if not is_loopback(word.lstrip(".*").partition(":")[0]) and word != "::1"
-        ]
+        kept = [word for word in kept if not is_loopback(_name_in(word))]
     else:
         kept += [word for word in _LOOPBACK if word not in kept]
     return [word for word in kept if not any(_covers(word, host) for host in targets)]
 
 
+def _name_in(entry: str) -> str:
+    """An entry of NO_PROXY without leading stars and dots, and without a port."""
+    name = entry.lower().lstrip("*").lstrip(".")
+    return name.partition(":")[0] if name.count(":") == 1 else name
+
+
 def _covers(entry: str, host: str) -> bool:
     """Whether one entry of NO_PROXY keeps this host from the proxy, as any of the known tools reads it."""
-    name = entry.lower().lstrip("*").lstrip(".")
-    if name.count(":") == 1:
-        name = name.partition(":")[0]
+    name = _name_in(entry)
     with suppress(ValueError):
         return ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False)
     return not name or host.lower() == name or host.lower().endswith("." + name)

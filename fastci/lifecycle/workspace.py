@@ -56,7 +56,7 @@ class Workspace:
                 raise TechnicalError(
                     f"the {what} {folder} cannot be written",
                     why=error.strerror or str(error),
-                    hint=f"give the current user (id {os.getuid()}) write access to it, or name another one in "
+                    hint=f"give the current user ({os.getuid()}) write access to it, or name another one in "
                     f"{'FAST_REPORTS' if folder == self.reports else 'FAST_WORKSPACE'}",
                 ) from error
 
@@ -117,8 +117,8 @@ class Workspace:
     def given_files(self, settings: Settings, given: "set[str]") -> list[NodeFile]:
         """What the user gives to a testing node: extensions, credentials, policies.
 
-        `given` are the names of the variables that are set; a folder that one of them names takes the place of
-        the workspace's own. Raises UsageError for one that is not there.
+        `given` are the names of the variables that are set; a folder that one of them names takes the place
+        of the workspace's own. Raises UsageError for one that is not there.
         """
         folders = {place: self.root / name for place, name in _GIVEN.items()}
         for variable, place in _VARIABLES.items():

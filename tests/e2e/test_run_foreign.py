@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import sending
+from jobs import sending
 
 pytestmark = pytest.mark.engine
 

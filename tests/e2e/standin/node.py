@@ -1,7 +1,7 @@
-"""A node that is not ours: it obeys the documented contract of `wallarm/fast` and shares no code with the product.
+"""A node that is not ours: it obeys the documented contract of `wallarm/fast` and shares no code with it.
 
-Its cloud is a folder behind HTTP: PUT and GET of /records/<id> at WALLARM_API_HOST. Its only check is whether a
-quote in the query makes the target speak of SQL.
+Its cloud is a folder behind HTTP: PUT and GET of /records/<id> at WALLARM_API_HOST. Its only check is whether
+a quote in the query makes the target speak of SQL.
 """
 
 import http.client
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 
 BASELINES = []
 
@@ -68,8 +69,9 @@ def record():
 
     signal.signal(signal.SIGTERM, stop)
     if os.environ.get("STANDIN_READY") == "supervisor":
-        with open("/tmp/proxy.state", "w") as state:
-            state.write("proxy                            RUNNING   pid 7, uptime 0:00:01\n")
+        Path("/tmp/proxy.state").write_text(
+            "proxy                            RUNNING   pid 7, uptime 0:00:01\n"
+        )
     else:
         print(f"[info] TestRecord#{record_id} {name} starts to record")
     server.serve_forever()
@@ -84,18 +86,17 @@ def test():
     print(f"[info] Use TestRecord#{record_id} for creating TestRun")
     print(f"[info] TestRun#tr_1234 {name} created")
     for path in ("/opt/custom_extensions", "/opt/dsl_auths"):
-        print(f"[info] {path} holds {sorted(os.listdir(path))}")
+        print(f"[info] {path} holds {sorted(item.name for item in Path(path).iterdir())}")
     found = []
     for number, url in enumerate(urls):
         if "=" in url and b"SQL" in ask(url + "%27")[1]:
             found.append({"type": "sqli", "threat": 80, "url": url})
             print(f"[info] Found 1 vulnerabilities, marking the test set for baseline #bl_{number} as failed")
     state = "failed" if found else "passed"
-    stem = f"/opt/reports/{name}.{int(time.time())}"
-    with open(stem + ".json", "w") as report:
-        json.dump({"name": name, "state": state, "baseline_count": len(urls), "vulns": found}, report)
-    with open(stem + ".txt", "w") as report:
-        report.write(f"{name}: {state}, {len(urls)} baselines\n")
+    stem = Path(f"/opt/reports/{name}.{int(time.time())}")
+    summary = {"name": name, "state": state, "baseline_count": len(urls), "vulns": found}
+    Path(f"{stem}.json").write_text(json.dumps(summary))
+    Path(f"{stem}.txt").write_text(f"{name}: {state}, {len(urls)} baselines\n")
     print(f"[info] TestRun#tr_1234 {state}")
     sys.exit(1 if found else 0)
 
