@@ -1,0 +1,127 @@
+"""What tests with real CI clients share: a copy of the product, a repository to run in, running a client."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from jobs import PATIENCE, until
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = (
+    "action.yml",
+    "action",
+    "entrypoint.py",
+    "fastci",
+    "pyproject.toml",
+    "Dockerfile",
+    "templates",
+    "vars",
+)
+LONG = 420.0
+
+
+def copy_product(folder: Path) -> Path:
+    """The files that make up a release, without what a checkout gathers."""
+    for name in PRODUCT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        elif source.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def make_repository(folder: Path, files: dict[str, str], *, shop: bool = False) -> Path:
+    """A git repository with these files committed, and the example shop if wanted."""
+    folder.mkdir(parents=True)
+    if shop:
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "github", "gitlab", "jenkins")
+        shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / ".gitignore").write_text(".fast/\nvenv/\nshop.*\n.gitlab-ci-local/\n")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "start"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Client:
+    """A CI client at work in a folder, its log in a file, in a session of its own."""
+
+    def __init__(self, command: list[str], folder: Path, log: Path, environ: dict[str, str]) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\x1b\[[0-9;]*[mK]", "", self._log.read_text(errors="replace"))
+
+    def says(self, words: str, patience: float = PATIENCE) -> None:
+        """Wait until the log holds these words; fails when the client ends without them."""
+        until(lambda: words in self.text or self.process.poll() is not None, f"{words!r}", patience)
+        assert words in self.text, self.text
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, patience: float = LONG) -> int:
+        try:
+            return self.process.wait(patience)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def node_names(text: str) -> set[str]:
+    """Names of nodes that a log speaks of."""
+    return set(re.findall(r"\bfast-(?:recording|testing|report)-[0-9a-f]{6,}\b", text))
+
+
+def still_there(names: set[str]) -> list[str]:
+    """Which of these nodes still exist: as containers, or as processes by their folder."""
+    found = []
+    docker = shutil.which("docker")
+    if docker:
+        listed = subprocess.run(
+            [docker, "ps", "--all", "--format", "{{.Names}}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        found += sorted(names & set(listed.stdout.split()))
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                place = str((entry / "cwd").readlink())
+            except OSError:
+                continue
+            found += [f"{name} (process {entry.name})" for name in names if place.endswith(f"/{name}")]
+    return found
+
+
+def tool(name: str) -> str:
+    """A program of the test environment."""
+    return str(Path(sys.executable).with_name(name))

@@ -1,0 +1,204 @@
+"""The action in real workflows, run by nektos/act on this machine as its runner."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+from clients import ROOT, Client, copy_product, free_port, make_repository, node_names, still_there, tool
+
+from fastci.generator.definitions import ACTIONS
+
+UPLOAD = """\
+name: upload-artifact
+description: Copies what is uploaded to a folder of the machine that runs act.
+inputs:
+  name: {description: name, default: artifact}
+  path: {description: path, required: true}
+  if-no-files-found: {description: what then, default: warn}
+  include-hidden-files: {description: dot files, default: 'false'}
+  retention-days: {description: days, default: ''}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env:
+        NAME: ${{ inputs.name }}
+        WHAT: ${{ inputs.path }}
+        HIDDEN: ${{ inputs.include-hidden-files }}
+      run: |
+        case "$WHAT" in .*) [ "$HIDDEN" = true ] || { echo "hidden files are left out"; exit 0; } ;; esac
+        mkdir -p "$ARTIFACTS/$NAME"
+        [ ! -e "$WHAT" ] || cp -R "$WHAT/." "$ARTIFACTS/$NAME/"
+"""
+DOWNLOAD = """\
+name: download-artifact
+description: Copies what was uploaded back.
+inputs:
+  name: {description: name, required: true}
+  path: {description: path, required: true}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env: {NAME: '${{ inputs.name }}', WHERE: '${{ inputs.path }}'}
+      run: |
+        mkdir -p "$WHERE"
+        cp -R "$ARTIFACTS/$NAME/." "$WHERE/"
+"""
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory):
+    return copy_product(tmp_path_factory.mktemp("product") / "fast-action")
+
+
+class Act:
+    """Runs workflows of a repository below a folder."""
+
+    def __init__(self, folder: Path, product: Path) -> None:
+        self.folder = folder
+        self.artifacts = folder / "artifacts"
+        self._clients: list[Client] = []
+        self._replaced = {"org/fast-action@v1": product}
+        for key, text in (("upload", UPLOAD), ("download", DOWNLOAD)):
+            stand_in = folder / key
+            stand_in.mkdir()
+            (stand_in / "action.yml").write_text(text)
+            self._replaced[ACTIONS[key].split(" ")[0]] = stand_in
+
+    def start(self, workflow: str, *, shop: bool = False, **environ: str) -> Client:
+        repository = make_repository(
+            self.folder / f"repository{len(self._clients)}",
+            {".github/workflows/fast.yml": workflow},
+            shop=shop,
+        )
+        given = {
+            "ARTIFACTS": str(self.artifacts),
+            "FAST_DEADLINE": "600",
+            "INACTIVITY_TIMEOUT": "120",
+            **environ,
+        }
+        if base := os.environ.get("FAST_BASE_IMAGE"):
+            given.setdefault("FAST_BASE_IMAGE", base)
+        command = [tool("act"), "push", "--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--rm"]
+        command += ["--no-cache-server", "--workflows", ".github/workflows/fast.yml"]
+        for name, folder in self._replaced.items():
+            command += ["--local-repository", f"{name}={folder}"]
+        for name, value in given.items():
+            command += ["--env", f"{name}={value}"]
+        log = self.folder / f"act{len(self._clients)}.log"
+        self._clients.append(Client(command, repository, log, dict(os.environ)))
+        return self._clients[-1]
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture
+def act(tmp_path, product):
+    client = Act(tmp_path, product)
+    yield client
+    client.close()
+
+
+def job(*steps: dict[str, object]) -> str:
+    """A workflow of one job with these steps."""
+    jobs = {"fast": {"runs-on": "ubuntu-latest", "steps": list(steps)}}
+    return yaml.safe_dump({"on": "push", "jobs": jobs}, sort_keys=False)
+
+
+def fast(**inputs: str) -> dict[str, object]:
+    return {"id": "fast", "uses": "org/fast-action@v1", "with": inputs}
+
+
+RUNTIMES = ["process", pytest.param("docker", marks=pytest.mark.engine)]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_tests_that_fail_end_the_job_before_testing_and_nothing_stays(act, target, runtime):
+    client = act.start(
+        job(
+            {"run": "true"},
+            fast(run="false", **{"target-uri": target.url}),
+            {"if": "always()", "run": "echo after the action"},
+        ),
+        FAST_RUNTIME=runtime,
+    )
+    assert client.wait() == 1
+    assert "existing tests: ended with status 1" in client.text
+    assert "after the action" in client.text
+    assert "Success - Post org/fast-action@v1" in client.text
+    assert node_names(client.text)
+    assert still_there(node_names(client.text)) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_cancel_while_the_tests_run_leaves_nothing(act, target, runtime):
+    client = act.start(
+        job(fast(run="sh -c 'echo tests began; exec sleep 300'", **{"target-uri": target.url})),
+        FAST_RUNTIME=runtime,
+    )
+    client.says("tests began", 240)
+    names = node_names(client.text)
+    assert names
+    client.send(signal.SIGINT)
+    assert client.wait() == 1
+    assert "Post org/fast-action@v1" in client.text
+    assert still_there(names) == []
+
+
+def test_input_that_is_not_allowed_is_named_and_nothing_starts(act, target):
+    client = act.start(job(fast(run="true", **{"test-run-rps": "5000", "target-uri": target.url})))
+    assert client.wait() == 1
+    assert "TEST_RUN_RPS='5000' is not allowed" in client.text
+    assert not node_names(client.text)
+
+
+def test_input_with_shell_syntax_reaches_no_shell(act, target, tmp_path):
+    mark = tmp_path / "mark"
+    hostile = f"x; touch {mark} $(touch {mark}) `touch {mark}` && touch {mark}"
+    client = act.start(
+        job(fast(run=f"echo {hostile}", **{"test-run-desc": hostile, "target-uri": target.url})),
+        FAST_RUNTIME="process",
+    )
+    client.wait()
+    assert "existing tests: ended with status" in client.text
+    assert not mark.exists()
+
+
+@pytest.mark.engine
+def test_foreign_image_through_the_action_finds_and_reports(act, target, cloud, standin_image):
+    tests = f"curl --silent --output page.html --fail {target.url}/sql?q=1"
+    client = act.start(
+        job(
+            fast(
+                run=tests,
+                image=standin_image,
+                **{
+                    "target-uri": target.url,
+                    "wallarm-api-token": "sesame-42",
+                    "wallarm-api-host": cloud.host,
+                },
+            ),
+            {"if": "always()", "run": "echo verdict=${{ steps.fast.outputs.verdict }}"},
+        ),
+    )
+    assert client.wait() == 1
+    assert "verdict=failed" in client.text
+    assert cloud.tokens == {"sesame-42"}
+    assert "sesame-42" not in client.text
+    assert still_there(node_names(client.text)) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("example", ["fast.yml", "fast-steps.yml", "fast-jobs.yml"])
+def test_example_workflow_finds_the_planted_flaws_and_keeps_the_reports(act, example, runtime):
+    text = (ROOT / "examples" / "github" / example).read_text().replace("5000", str(free_port()))
+    client = act.start(text, shop=True, FAST_RUNTIME=runtime)
+    assert client.wait() == 1, client.text
+    reports = {path.suffix for path in (act.artifacts / "fast-reports").iterdir()}
+    assert {".html", ".json", ".xml"} <= reports
+    assert still_there(node_names(client.text)) == []
