@@ -4,8 +4,10 @@ It has no escapes; what would end a value is percent-encoded, since many applica
 """
 
 import re
+from itertools import islice
 
 from fastci.node.points.keys import to_text
+from fastci.node.points.limits import MAX_ELEMENTS
 from fastci.node.points.model import Element, Elements
 from fastci.node.points.spelling import NO_ESCAPES, Spelling, splice
 
@@ -30,7 +32,7 @@ class Cookie:
 
     def parse(self, data: bytes, hint: bytes) -> Elements | None:
         elements: Elements = []
-        for match in _PAIR.finditer(data):
+        for match in islice(_PAIR.finditer(data), MAX_ELEMENTS):
             start, end = match.span()
             middle = data.index(b"=", start, end)
             name_end = start + len(data[start:middle].rstrip())

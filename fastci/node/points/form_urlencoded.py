@@ -2,8 +2,10 @@
 
 import re
 from functools import partial
+from itertools import islice
 
 from fastci.node.points.keys import key_words
+from fastci.node.points.limits import MAX_ELEMENTS
 from fastci.node.points.model import Element, Elements, Put
 from fastci.node.points.spelling import UNRESERVED, percent_spelling, splice
 
@@ -28,7 +30,7 @@ class FormUrlencoded:
 def parse_parameters(data: bytes, word: str) -> Elements:
     """Each parameter's value and name. A parameter without `=` has an empty value."""
     spans = []
-    for match in _PAIR.finditer(data):
+    for match in islice(_PAIR.finditer(data), MAX_ELEMENTS):
         start, end = match.span()
         equals = data.find(b"=", start, end)
         spans.append((start, end if equals < 0 else equals, end))

@@ -1,10 +1,11 @@
 """JSON documents (RFC 8259), read by spans so that a write changes one token and nothing else."""
 
+import json
 import re
 from functools import partial
 
 from fastci.node.points.keys import to_text
-from fastci.node.points.limits import MAX_ELEMENTS, MAX_WORDS
+from fastci.node.points.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_WORDS
 from fastci.node.points.model import Element, Elements, Kind
 from fastci.node.points.spelling import Spelling, splice, verbatim
 
@@ -39,10 +40,20 @@ def _write(value: bytes) -> bytes:
     return _MUST_ESCAPE.sub(lambda m: _ESCAPED.get(m.group()[0]) or b"\\u%04x" % m.group()[0], value)
 
 
+def _read_all(raw: bytes) -> bytes:
+    if b"\\" not in raw:
+        return raw
+    try:
+        text: str = json.loads(b'"%s"' % raw)
+    except ValueError:  # bytes that are not UTF-8
+        return _ESCAPES.sub(_read, raw)
+    return text.encode("utf-8", "surrogatepass")
+
+
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^u])", re.DOTALL
 )
-STRING = Spelling(_ESCAPES, _read, _write)
+STRING = Spelling(_ESCAPES, _read, _write, _read_all)
 
 
 class JsonDoc:
@@ -98,6 +109,8 @@ def _members(data: bytes, word: str) -> Elements | None:
             if len(elements) >= MAX_ELEMENTS or words_left <= 0:
                 return elements
         elif value_due and kind in (_OBJECT, _ARRAY):
+            if len(closers) >= MAX_DEPTH:
+                return None
             closers.append(_END_OBJECT if kind == _OBJECT else _END_ARRAY)
             path += ("HASH", "") if kind == _OBJECT else ("ARRAY", "0")
             value_due, name_due, may_close = kind == _ARRAY, kind == _OBJECT, True
@@ -122,7 +135,8 @@ def _members(data: bytes, word: str) -> Elements | None:
 
 def _scalar(data: bytes, start: int, end: int, kind: int, words: tuple[str, ...]) -> Element[bytes]:
     value = STRING.decode(data[start + 1 : end - 1]) if kind == _TEXT else data[start:end]
-    return Element(words, value, partial(_put_scalar, data, start, end), kind=_KINDS[kind])
+    put = partial(_put_scalar, data, start, end)
+    return Element(words, value, put, kind=_KINDS[kind], nests=kind == _TEXT)
 
 
 def _put_scalar(data: bytes, start: int, end: int, value: bytes, raw: bool, /) -> bytes:

@@ -4,8 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from fastci.node.points.limits import MAX_BRACKETS
+
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
-_SHAPE = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
+_SHAPE = re.compile(rf"([^\[\]]++)((?:\[[^\[\]]*+\]){{1,{MAX_BRACKETS}}}+)")
 Words = tuple[str, ...]
 
 

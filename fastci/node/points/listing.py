@@ -10,8 +10,6 @@ from fastci.node.points.limits import MAX_DECODED, MAX_ELEMENTS, MAX_LAYERS, MAX
 from fastci.node.points.model import Element, Elements, Point, PointName, Put
 from fastci.node.points.registry import PARSERS
 
-# A value of a few ordinary characters holds no format; most values are like that.
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .-_@:/,")
 _SHORT = 8
 
 Words = tuple[str, ...]

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from fastci.node.points.keys import to_text
 from fastci.node.points.limits import MAX_ELEMENTS
@@ -177,7 +178,8 @@ class _Reader:
         if self.stack:
             self.stack[-1].parent = True
         self.elements.append(None)
-        for attribute in _ATTRIBUTE.finditer(self.data, *match.span(2)):
+        attributes = _ATTRIBUTE.finditer(self.data, *match.span(2))
+        for attribute in islice(attributes, MAX_ELEMENTS - len(self.elements)):
             below = ("XML_ATTR", to_text(attribute[1]))
             words, *others = (spelling + below for spelling in tag.spellings)
             aliases = tuple(("XML", *other) for other in others)
