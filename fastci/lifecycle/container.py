@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import docker
 import requests
+from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount
 
@@ -92,12 +93,19 @@ class ContainerRuntime:
         cls, settings: Settings, environ: Mapping[str, str], waiter: Waiter, say: Say
     ) -> "ContainerRuntime":
         """The runtime of the engine that DOCKER_HOST names. Raises TechnicalError when none answers."""
+        client = None
+        where = environ.get("DOCKER_HOST") or DEFAULT_UNIX_SOCKET.replace("http+", "")
         try:
+            if where.startswith("unix://"):
+                # The SDK leaves a socket behind where there is nothing to connect to.
+                Path(urlsplit(where).path).stat()
             client = docker.from_env(environment=dict(environ), timeout=_API_TIMEOUT)
             client.ping()
         except (DockerException, requests.RequestException, OSError, ValueError) as error:
+            if client is not None:
+                client.close()
             raise TechnicalError(
-                f"no Docker Engine answers at {environ.get('DOCKER_HOST') or 'the default socket'}",
+                f"no Docker Engine answers at {where}",
                 why=_reason(error),
                 hint="start one, name it in DOCKER_HOST, or take --runtime process, which needs none",
             ) from error
