@@ -3,13 +3,23 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from fastci.node.message import Origin
+import uvloop
+
+from fastci.config import parse_settings
+from fastci.node.dsl import load_extensions
+from fastci.node.engine.client import WireClient
+from fastci.node.engine.run import run_tests
+from fastci.node.message import Field, Origin, Request, Response
+from fastci.node.policy import load_policy
+from fastci.node.store import Baseline, Record
+from fastci.results import Run
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -133,3 +143,100 @@ def web_target(handler: Handler, port: int = 0) -> Iterator[WebTarget]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def request(method: str, target: str, body: str | bytes = b"", **headers: str) -> Request:
+    """A request as a browser sends it; form encoded unless `Content_Type` says otherwise."""
+    names = {
+        "Host": "recorded.test",
+        "User-Agent": "tests",
+        **{n.replace("_", "-"): v for n, v in headers.items()},
+    }
+    data = body.encode() if isinstance(body, str) else body
+    if data:
+        names.setdefault("Content-Type", "application/x-www-form-urlencoded")
+    fields = tuple(Field.of(name.encode(), value.encode()) for name, value in names.items())
+    return Request(method=method.encode(), target=target.encode("latin-1"), fields=fields).with_body(data)
+
+
+def record_exchanges(origin: Origin, requests: Sequence[Request]) -> list[Baseline]:
+    """Baselines with the answers that the target really gives, in order."""
+
+    async def work() -> list[Baseline]:
+        client, made = WireClient(), []
+        for number, asked in enumerate(requests, 1):
+            response, elapsed = await client.send(origin, asked.render(), method=asked.method, timeout=10)
+            made.append(baseline(number, origin, asked, response, elapsed))
+        client.close()
+        return made
+
+    return uvloop.run(work())
+
+
+def baseline(
+    number: int, origin: Origin, asked: Request, response: Response, elapsed: float = 0.01
+) -> Baseline:
+    return Baseline(
+        sequence=number, origin=origin, request=asked, response=response, started=float(number),
+        duration=elapsed, connection=1, test=f"test_{number}", truncated=False,
+    )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """A run and what it said."""
+
+    run: Run
+    lines: list[str]
+
+    @property
+    def found(self) -> list[tuple[str, str, str]]:
+        """Type, point and route of every finding."""
+        return [(f.type, f.point, f.route) for f in self.run.findings]
+
+
+def run_engine(
+    baselines: Sequence[Baseline],
+    extensions: Sequence[str],
+    folder: Path,
+    *,
+    policy: str = "default",
+    stop_when: Callable[[list[str]], bool] | None = None,
+    **variables: str,
+) -> Outcome:
+    """Run the engine with these extensions (YAML texts, loaded by the real loader) and settings.
+
+    `stop_when` is asked at every console line; when it says so, the run is stopped as by a signal.
+    """
+    home = folder / "extensions"
+    home.mkdir(exist_ok=True)
+    for number, text in enumerate(extensions, 1):
+        (home / f"e{number}.yaml").write_text(text)
+    loaded, faults = load_extensions(home, builtin=False)
+    assert not faults, faults
+    lines: list[str] = []
+
+    async def work() -> Run:
+        stop = asyncio.Event()
+
+        def say(line: str) -> None:
+            lines.append(line)
+            if stop_when and stop_when(lines):
+                stop.set()
+
+        record = Record(
+            id="rec_0001", name="tests", build_id="", created=0, closed=1, baselines=len(baselines),
+            seen={}, path=folder / "none",
+        )  # fmt: skip
+        return await run_tests(
+            run_id="tr_0001",
+            settings=parse_settings({"CI_MODE": "testing", "TEST_RUN_NAME": "test run", **variables}),
+            record=record,
+            baselines=iter(baselines),
+            extensions=loaded,
+            policy=load_policy(policy, None),
+            say=say,
+            stop=stop,
+        )
+
+    return Outcome(run=uvloop.run(work()), lines=lines)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from fastci import results
 from fastci.node.dsl import Extension, MarkerSource
-from fastci.node.engine.confirm import Probe
+from fastci.node.engine.confirm import Answer, Probe
 from fastci.node.engine.control import Standing, Verdict, compare
+from fastci.node.engine.oracles import ORACLES
 from fastci.node.engine.plan import Item
 from fastci.node.engine.sender import Channel, Reply, TargetDown
 from fastci.node.message import Request
@@ -16,7 +17,12 @@ from fastci.node.points import Point
 
 _SLOWEST_USEFUL = 10.0
 _TIMES_CONTROL = 10
+_REFUSALS_BEFORE_CONTROL = 3
 _NO_EFFECT = "no extension of this type applies here"
+
+
+class SessionLost(Exception):
+    """The session ended while it was used and could not be brought back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +66,21 @@ class Check:
     requests: int = 0
     elapsed: float = 0.0
     rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
-    reached: bool = False
+    alike: bool = False
 
     def expect(self, point: str, kind: str) -> None:
         """Note that this type could be tried at this point; stays skipped unless an attack is sent."""
         self.rows[point, kind] = _Row()
+
+    def has(self, kind: str, point: str) -> bool:
+        return any(f.extension.type == kind and f.point == point for f in self.found)
+
+    def broken(self, extension: Extension, point: str, error: Exception) -> None:
+        """A mistake in one extension must not end the run: it is a technical failure of this check."""
+        what = f"{type(error).__name__}: {error}"
+        row = self.rows.setdefault((point or "*", extension.type), _Row())
+        row.state, row.reason = "failed", f"Internal exception: {extension.name}: {what}"
+        self.error = self.error or f"Internal exception: extension {extension.name}: {what}"
 
     def result(self, ids: Sequence[str]) -> results.BaselineCheck:
         """As part of the results; `ids` are the findings of this baseline."""
@@ -85,102 +101,154 @@ class Check:
         )  # fmt: skip
 
     def _whole(self) -> results.PointState:
-        return {"tech_failed": "failed", "passed": "tested", "failed": "tested"}.get(self.state, "skipped")  # type: ignore[return-value]
+        if self.state == "tech_failed":
+            return "failed"
+        return "tested" if self.state in ("passed", "failed") else "skipped"
 
 
-class Checker:
-    """Runs checks. `seed` fixes the markers: each extension at each point of a baseline has its own stream.
+class CheckRunner:
+    """Does the jobs of one check over its channel and keeps the check up to date.
 
+    `seed` fixes the markers: each extension at each point of a baseline has its own stream of them.
     `on_found` is told of every vulnerability as soon as it is proven.
     """
 
-    def __init__(self, *, seed: int, on_found: Callable[[Check, Found], None]) -> None:
+    def __init__(
+        self,
+        check: Check,
+        channel: Channel,
+        request: Request,
+        *,
+        seed: int,
+        on_found: Callable[[Check, Found], None],
+    ) -> None:
+        self._check = check
+        self._channel = channel
+        self._request = request
         self._seed = seed
         self._on_found = on_found
+        self._control = Reply.none()
+        self._refusals = 0
+        self._patience = _REFUSALS_BEFORE_CONTROL
 
-    async def run(self, check: Check, channel: Channel, request: Request, jobs: Sequence[Job]) -> None:
-        """Do the jobs, keeping `check` up to date. Raises nothing but cancellation."""
-        begin = time.monotonic()
+    async def run(self, jobs: Sequence[Job]) -> None:
+        """Raises nothing but cancellation: whatever goes wrong is told by the check."""
+        check, begin = self._check, time.monotonic()
         check.state = "running"
         try:
-            await self._run(check, channel, request, jobs)
+            await self._run(jobs)
         except TargetDown as error:
             check.error = f"Connection failed: {error}"
+        except SessionLost as error:
+            check.error = str(error)
         except Exception as error:
             check.error = f"Internal exception: {type(error).__name__}: {error}"
         finally:
-            check.requests = channel.sent
+            check.requests = self._channel.sent
             check.elapsed = time.monotonic() - begin
         check.state = "failed" if check.found else "tech_failed" if check.error else "passed"
 
-    async def _run(self, check: Check, channel: Channel, request: Request, jobs: Sequence[Job]) -> None:
-        control, verdict = await self._control(check, channel, request)
-        if verdict.session_lost and await channel.renew_session(request):
-            control, verdict = await self._control(check, channel, request)
-            if verdict.session_lost:
-                channel.sessions.failed(channel.target.origin, request)
-        check.reached = verdict.standing is Standing.ALIKE
+    async def _run(self, jobs: Sequence[Job]) -> None:
+        check, channel = self._check, self._channel
+        verdict = await self._look()
+        check.alike = verdict.standing is Standing.ALIKE
         if verdict.standing is Standing.UNUSABLE:
             check.error = verdict.detail
-            jobs = [job for job in jobs if job.extension.sends] if control.response.status else []
+            jobs = [job for job in jobs if job.extension.sends] if self._control.response.status else []
         elif verdict.standing is Standing.CHANGED:
             check.changed = f"answers otherwise than recorded: {verdict.detail}; tested all the same"
-        channel.timeout = min(channel.timeout, max(_SLOWEST_USEFUL, _TIMES_CONTROL * control.elapsed))
+        channel.timeout = min(channel.timeout, max(_SLOWEST_USEFUL, _TIMES_CONTROL * self._control.elapsed))
         for job in jobs:
             for point in job.points or (None,):
-                await self._attack_safely(check, channel, control, job, point)
+                await self._attack_safely(job, point)
 
-    async def _control(self, check: Check, channel: Channel, request: Request) -> tuple[Reply, Verdict]:
-        reply = await channel.send(request, is_control=True)
-        verdict = compare(check.item.recorded, reply.response, target=request.target, failure=reply.failure)
-        return reply, verdict
+    async def _look(self) -> Verdict:
+        """Send the unmodified request and judge the answer, with a new session where the old one is lost."""
+        verdict = await self._look_once()
+        if verdict.session_lost and await self._channel.renew_session(self._request):
+            verdict = await self._look_once()
+            if verdict.session_lost:
+                self._channel.sessions.failed(self._channel.target.origin, self._request)
+        return verdict
 
-    async def _attack_safely(
-        self, check: Check, channel: Channel, control: Reply, job: Job, point: Point | None
-    ) -> None:
-        """A mistake in one extension must not end the run: it becomes a technical failure of this check."""
-        name = point.name if point else "*"
-        row = check.rows.setdefault((name, job.extension.type), _Row())
-        sent = channel.sent
-        try:
-            await self._attack(check, channel, control, job, point)
-        except TargetDown:
-            raise
-        except Exception as error:
-            row.state, row.reason = "failed", f"Internal exception: {type(error).__name__}: {error}"
-            check.error = check.error or f"Internal exception: extension {job.extension.name}: {error}"
-        finally:
-            row.requests += channel.sent - sent
-            if channel.sent > sent and row.state == "skipped":
-                row.state, row.reason = "tested", ""
+    async def _look_once(self) -> Verdict:
+        self._control = await self._channel.send(self._request, is_control=True)
+        return self._judge(self._control)
 
-    async def _attack(
-        self, check: Check, channel: Channel, control: Reply, job: Job, point: Point | None
-    ) -> None:
+    def _judge(self, reply: Reply) -> Verdict:
+        recorded, target = self._check.item.recorded, self._request.target
+        return compare(recorded, reply.response, target=target, failure=reply.failure)
+
+    async def _attack_safely(self, job: Job, point: Point | None) -> None:
         name = point.name if point else ""
         extension = job.extension
-        if any(f.extension.type == extension.type and f.point == name for f in check.found) and point:
+        if point and self._check.has(extension.type, name):
             return
-        item = check.item
+        row = self._check.rows.setdefault((name or "*", extension.type), _Row())
+        sent = self._channel.sent
+        try:
+            if not await self._attack(job, point):
+                await self._attack(job, point)
+        except (TargetDown, SessionLost):
+            raise
+        except Exception as error:
+            self._check.broken(extension, name, error)
+        finally:
+            row.requests += self._channel.sent - sent
+            if self._channel.sent > sent and row.state == "skipped":
+                row.state, row.reason = "tested", ""
+
+    async def _attack(self, job: Job, point: Point | None) -> bool:
+        """Send the attacks of a job at a point; False when the session was lost on the way and is new now."""
+        name = point.name if point else ""
+        item, extension = self._check.item, job.extension
         probe = Probe(
-            channel=channel,
+            channel=self._channel,
             extension=extension,
             request=job.request,
             point=point,
-            control=control,
+            control=self._control,
             markers=MarkerSource(marker_seed(self._seed, item.baseline.id, extension.name, name)),
             observers=item.observers.get(name, ()),
         )
+        oracle = ORACLES[extension.oracle] if extension.oracle else None
         for attack in extension.attacks(job.request, point, probe.markers):
-            answer = await probe.ask(attack)
-            if answer.match is None:
-                continue
-            evidence = await probe.confirm(attack, answer)
+            if oracle is not None:
+                evidence = await oracle(probe, attack)
+            else:
+                answer = await probe.ask(attack)
+                if answer.match is None:
+                    if await self._session_was_renewed(answer):
+                        return False
+                    continue
+                evidence = await probe.confirm(attack, answer)
             if evidence is not None:
                 found = Found(extension=extension, point=attack.point, route=item.route, evidence=evidence)
-                check.found.append(found)
-                self._on_found(check, found)
-                return
+                self._check.found.append(found)
+                self._on_found(self._check, found)
+                return True
+        return True
+
+    async def _session_was_renewed(self, answer: Answer) -> bool:
+        """Several refusals in a row may mean that the session is gone: the control tells.
+
+        Raises SessionLost when it is and does not come back. Where the control is fine the attacks are what
+        is refused, and the next look is put off.
+        """
+        if not self._check.alike or not self._judge(answer.direct).session_lost:
+            self._refusals = 0
+            return False
+        self._refusals += 1
+        if self._refusals < self._patience:
+            return False
+        self._refusals = 0
+        if not (await self._look_once()).session_lost:
+            self._patience *= 4
+            return False
+        verdict = await self._look()
+        if verdict.session_lost:
+            raise SessionLost(verdict.detail)
+        return True
 
 
 def marker_seed(seed: int, baseline: str, extension: str, point: str) -> int:

@@ -5,6 +5,7 @@ import ssl
 import time
 from collections import defaultdict
 from contextlib import suppress
+from typing import cast
 
 from fastci.node.engine.wire import NotHttp, ResponseReader
 from fastci.node.message import Origin, Response
@@ -27,36 +28,40 @@ class NoAnswer(ConnectionError):
 class _Connection(asyncio.Protocol):
     """One connection; carries one request at a time."""
 
-    __slots__ = ("_deadline", "_done", "_loop", "_reader", "_transport", "alive", "elapsed")
+    __slots__ = ("_deadline", "_done", "_loop", "_reader", "_timer", "_timer_at", "_transport", "alive")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._reader: ResponseReader | None = None
         self._done: asyncio.Future[None] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self.alive = False
-        self.elapsed = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast(asyncio.Transport, transport)
         self.alive = True
 
-    async def exchange(self, data: bytes, reader: ResponseReader, timeout: float) -> None:
-        """Send `data` and let `reader` take the answer. Raises OSError kinds and TimeoutError."""
+    def start(self, data: bytes, reader: ResponseReader, timeout: float) -> asyncio.Future[None]:
+        """Send `data` and let `reader` take the answer; done when that has ended.
+
+        The future carries OSError kinds and TimeoutError. Call `finish` afterwards in any case.
+        """
         assert self._transport is not None
         self._reader = reader
-        self._done = self._loop.create_future()
-        begin = time.perf_counter()
-        self._deadline = self._loop.call_later(timeout, self._time_is_up)
-        try:
-            self._transport.write(data)
-            await self._done
-        finally:
-            self._deadline.cancel()
-            self._reader = self._done = None
-            self.elapsed = time.perf_counter() - begin
+        self._done = done = self._loop.create_future()
+        self._deadline = time.monotonic() + timeout
+        # A timer that is still running from earlier requests serves for this one too: it looks at _deadline.
+        if self._timer is None or self._timer_at > self._deadline:
+            self._set_timer(timeout)
+        self._transport.write(data)
+        return done
+
+    def finish(self) -> None:
+        """The request is over, whatever way it ended."""
+        self._reader = self._done = None
 
     def data_received(self, data: bytes) -> None:
         if self._reader is None or self._done is None or self._done.done():
@@ -71,22 +76,35 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.alive = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._done is None or self._done.done():
             return
         if self._reader is not None and self._reader.began:
-            self._finish()
+            self._end_early()
         else:
             self._done.set_exception(NoAnswer(str(error or "closed without an answer")))
 
-    def _time_is_up(self) -> None:
+    def _set_timer(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = time.monotonic() + seconds
+        self._timer = self._loop.call_later(seconds, self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        self._timer = None
         if self._done is None or self._done.done():
             return
-        if self._reader is not None and self._reader.has_head:
-            self._finish()
+        left = self._deadline - time.monotonic()
+        if left > 0:
+            self._set_timer(left)
+        elif self._reader is not None and self._reader.has_head:
+            self._end_early()
         else:
             self._done.set_exception(TimeoutError("no answer in time"))
 
-    def _finish(self) -> None:
+    def _end_early(self) -> None:
         assert self._reader is not None
         assert self._done is not None
         try:
@@ -154,16 +172,19 @@ class WireClient:
     ) -> tuple[Response, float]:
         reader = ResponseReader(method=method, limit=self._body_limit)
         reusable = False
+        begin = time.perf_counter()
         try:
-            await connection.exchange(data, reader, timeout)
+            await connection.start(data, reader, timeout)
+            elapsed = time.perf_counter() - begin
             reusable = reader.reusable and connection.alive and not alone
         finally:
+            connection.finish()
             idle = self._idle[origin]
             if reusable and len(idle) < self._idle_limit:
                 idle.append(connection)
             else:
                 connection.close()
-        return reader.response(), connection.elapsed
+        return reader.response(), elapsed
 
     def _take(self, origin: Origin) -> _Connection | None:
         idle = self._idle[origin]

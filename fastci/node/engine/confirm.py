@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource, Match
+from fastci.node.engine.control import is_login
 from fastci.node.engine.sender import Channel, Reply
 from fastci.node.message import Request
 from fastci.node.points import Point
@@ -76,7 +77,7 @@ class Probe:
         repetition = await self.ask(self.extension.again(attack, self.markers))
         if repetition.match is None:
             return None
-        harmless = self.extension.control(self.request, self.point, self.markers)
+        harmless = self.extension.control(self.request, self.point, self.markers, like=attack)
         if harmless is not None:
             silent = await self.ask(harmless)
         else:
@@ -90,14 +91,17 @@ class Probe:
         return bool(self.control.response.status and self.extension.detect(attack, self.control.response))
 
     async def _follow(self, attacked: Request, reply: Reply) -> AsyncIterator[tuple[str, Reply]]:
-        """The answers that redirects inside the target lead to: GET, recorded headers, new cookies."""
+        """The answers that redirects inside the target lead to: GET, recorded headers, new cookies.
+
+        A redirect to a login page says that the session is gone, and that page knows nothing of the attack.
+        """
         here, fields = attacked, self.request
         for _ in range(_MOST_HOPS):
             location = reply.response.get(b"location")
             if not 300 <= reply.response.status < 400 or not location:
                 return
             target = self.channel.target.inside(here, location)
-            if target is None:
+            if target is None or (is_login(target) and not is_login(self.request.target)):
                 return
             here = fields = _get(fields, target, reply.response.get_all(b"set-cookie"))
             reply = await self.channel.send(here)

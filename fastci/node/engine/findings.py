@@ -52,6 +52,6 @@ def _finding(number: str, group: Sequence[tuple[Check, Found]]) -> results.Findi
         confidence="confirmed",
         evidence=first.evidence,
         places=places,
-        cwe=list(facts.cwe) if facts else [],
-        remediation=facts.remediation if facts else "",
+        cwe=list(extension.cwe or (facts.cwe if facts else ())),
+        remediation=extension.remediation or (facts.remediation if facts else ""),
     )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from fastci import __version__, results
 from fastci.config import Settings
 from fastci.node.dsl import Extension, Memory
-from fastci.node.engine.check import Check, Checker, Found, Job
+from fastci.node.engine.check import Check, CheckRunner, Found, Job
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.observers import Observers
@@ -72,7 +72,6 @@ class _Run:
         self._memory = Memory()
         self._sessions = Sessions(self._scope)
         self._sender = Sender(WireClient(idle_limit=settings.workers), rate=settings.test_run_rps)
-        self._checker = Checker(seed=settings.fast_seed, on_found=self._found)
         self._checks: list[Check | results.BaselineCheck] = []
         self._hosts: set[str] = set()
         self._halt = asyncio.Event()
@@ -155,13 +154,19 @@ class _Run:
         if host not in self._hosts:
             self._hosts.add(host)
             jobs = [Job(extension=e, request=request, points=()) for e in self._sending]
-        jobs += [job for e in self._modifying if (job := self._job(e, request, points, admitted))]
-        if not jobs:
+        check = Check(item=item)
+        for extension in self._modifying:
+            try:
+                job = self._job(extension, request, points, admitted)
+            except Exception as error:
+                check.broken(extension, "", error)
+            else:
+                jobs += [job] if job else []
+        if not jobs and not check.error:
             reason = "no extension applies to it" if admitted else "the policy admits no point of it"
             self._checks.append(_skipped(item, reason))
             self._done += 1
             return None
-        check = Check(item=item)
         for point in admitted:
             for kind in dict.fromkeys(e.type for e in self._modifying):
                 check.expect(point.name, kind)
@@ -190,7 +195,9 @@ class _Run:
             f"[info] Running a test set for baseline #{place.baseline} {place.method} {place.url}, "
             f"policy {self._policy.name}"
         )
-        await self._checker.run(check, channel, prepared.request, prepared.jobs)
+        seed = self._settings.fast_seed
+        runner = CheckRunner(check, channel, prepared.request, seed=seed, on_found=self._found)
+        await runner.run(prepared.jobs)
         self._done += 1
         if check.found:
             count = "1 vulnerability" if len(check.found) == 1 else f"{len(check.found)} vulnerabilities"
@@ -272,7 +279,7 @@ class _Run:
         ended = [check for check in live if check.state in ("passed", "failed", "tech_failed")]
         if not live:
             messages.append("Invalid policies: not one baseline was tested")
-        elif ended and not any(check.reached for check in ended):
+        elif ended and not any(check.alike for check in ended):
             messages.append("no baseline answers as it did when recorded: is this the right target?")
             for check in ended:
                 if check.state == "passed":

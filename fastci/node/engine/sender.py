@@ -37,6 +37,11 @@ class Reply:
     elapsed: float
     failure: str = ""
 
+    @classmethod
+    def none(cls) -> "Reply":
+        """Stands for a request that was not sent yet."""
+        return cls(sent=b"", response=Response(status=0), elapsed=0.0)
+
     def exchange(self) -> results.Exchange:
         """As evidence: the response is cut where it is long."""
         return results.Exchange(
@@ -129,12 +134,17 @@ class _Health:
 
 
 class Sender:
-    """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit."""
+    """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit.
+
+    `timing` is held by whoever makes the target late on purpose: two at once would take each other's
+    lateness for their own where a target answers one request at a time.
+    """
 
     def __init__(self, client: WireClient, *, rate: float) -> None:
         self.client = client
         self.pace = Pace(rate)
         self.meter = Meter()
+        self.timing = asyncio.Lock()
         self._health: dict[Origin, _Health] = {}
 
     def health(self, origin: Origin) -> _Health:
@@ -156,6 +166,7 @@ class Channel:
     def __init__(self, sender: Sender, target: Target, sessions: Sessions, *, rate: float = 0) -> None:
         self.target = target
         self.sessions = sessions
+        self.timing = sender.timing
         self.timeout = ANSWER_TIMEOUT
         self.sent = 0
         self._sender = sender
@@ -182,8 +193,10 @@ class Channel:
         begin = time.monotonic()
         for _ in range(_CONNECT_ATTEMPTS):
             self._health.check()
-            await self._pace.wait()
-            await self._sender.pace.wait()
+            if self._pace.limits:
+                await self._pace.wait()
+            if self._sender.pace.limits:
+                await self._sender.pace.wait()
             begin = time.monotonic()
             try:
                 response, elapsed = await self._sender.client.send(

@@ -9,9 +9,9 @@ import re
 from fastci.node.message import Response, parse_response
 
 _HEAD_END = re.compile(rb"\n\r?\n")
-_LENGTH = re.compile(rb"\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r?\n", re.I)
-_CHUNKED = re.compile(rb"\ntransfer-encoding[ \t]*:[^\n]*chunked", re.I)
-_CONNECTION = re.compile(rb"\n(?:proxy-)?connection[ \t]*:([^\n]*)", re.I)
+_LENGTH = re.compile(rb"\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r?\n")
+_CHUNKED = re.compile(rb"\ntransfer-encoding[ \t]*:[^\n]*chunked")
+_CONNECTION = re.compile(rb"\n(?:proxy-)?connection[ \t]*:([^\n]*)")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[^\n]*\n")
 _LONGEST_HEAD = 256 << 10
 _LONGEST_CHUNK_LINE = 4096
@@ -113,18 +113,16 @@ class ResponseReader:
     def _read_framing(self, head: bytes, status: int) -> None:
         """Length of the body (RFC 9112, section 6.3), and whether the connection stays open (9.3)."""
         self._head = head
-        options = b",".join(_CONNECTION.findall(head)).lower()
-        if head[:8] == b"HTTP/1.0":
-            self.reusable = b"keep-alive" in options and b"close" not in options
-        else:
-            self.reusable = b"close" not in options
+        lower = head.lower()
+        options = b",".join(_CONNECTION.findall(lower)) if b"connection" in lower else b""
+        self.reusable = b"close" not in options and (lower[:8] != b"http/1.0" or b"keep-alive" in options)
         if self._empty or status in _WITHOUT_BODY:
             self._empty = True
         elif status == 101:
             self._empty, self.reusable = True, False
-        elif _CHUNKED.search(head):
+        elif b"\ntransfer-encoding" in lower and _CHUNKED.search(lower):
             self._chunked = True
-        elif length := _LENGTH.search(head):
+        elif length := _LENGTH.search(lower):
             self._left = int(length[1])
         else:
             self._left, self.reusable = _UNTIL_CLOSE, False

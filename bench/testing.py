@@ -1,0 +1,259 @@
+"""How fast testing goes: the engine against a bare client loop, both to one local server in the same run.
+
+Prints a table; `--json FILE` writes it with `ratios` (reference name -> ours/reference). The server is nginx
+where it is installed (one worker, a fixed small page), else an asyncio server in a process of its own.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httptools
+import uvloop
+
+from fastci.config import parse_settings
+from fastci.node.dsl import load_extensions
+from fastci.node.engine.client import WireClient
+from fastci.node.engine.run import run_tests
+from fastci.node.message import Field, Origin, Request, Response
+from fastci.node.policy import load_policy
+from fastci.node.store import Baseline, Record
+
+CONNECTIONS = 10
+PAGE = b"<html><body><p>welcome</p></body></html>"
+CONF = """daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 256; }}
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder};
+  proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{ listen 127.0.0.1:{port}; location / {{ default_type text/html; return 200 "{page}"; }} }} }}
+"""
+EXTENSION = """
+meta-info: {type: sqli, title: bench, threat: 50, description: bench}
+generate:
+  payload: [%s]
+detect:
+  response:
+    - body: 'this never matches [0-9]{12}'
+"""
+
+
+def answer_in_asyncio(port: int) -> None:
+    """The stand-in for nginx."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
+
+    class Answer(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(head % len(PAGE) + PAGE)  # type: ignore[attr-defined]
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(Answer, "127.0.0.1", port)
+        await server.serve_forever()
+
+    uvloop.run(serve())
+
+
+@contextlib.contextmanager
+def local_server() -> Iterator[tuple[str, Origin]]:
+    """A running server: its name, and where it is."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    with tempfile.TemporaryDirectory() as folder:
+        if nginx:
+            conf = Path(folder, "nginx.conf")
+            conf.write_text(CONF.format(folder=folder, port=port, page=PAGE.decode()))
+            command = [nginx, "-c", str(conf), "-p", folder]
+        else:
+            command = [sys.executable, __file__, "--serve", str(port)]
+        process = subprocess.Popen(command)
+        try:
+            end = time.monotonic() + 20
+            while True:
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    break
+                if time.monotonic() > end or process.poll() is not None:
+                    raise SystemExit("the local server does not start")
+                time.sleep(0.05)
+            yield "nginx" if nginx else "asyncio", Origin(scheme="http", host="127.0.0.1", port=port)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def request_of(origin: Origin, number: int) -> Request:
+    target = b"/items/search/page%d?q=tea&category=drinks&page=1" % number
+    fields = [(b"Host", origin.authority.encode()), (b"User-Agent", b"bench"), (b"Accept", b"text/html")]
+    return Request(method=b"GET", target=target, fields=tuple(Field.of(*field) for field in fields))
+
+
+class Bare(asyncio.Protocol):
+    """The reference: a client that does nothing but write bytes and await httptools' end of the answer."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.loop = asyncio.get_running_loop()
+
+    def ask(self, data: bytes) -> "asyncio.Future[None]":
+        self.parser = httptools.HttpResponseParser(self)
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.done = self.loop.create_future()
+        self.transport.write(data)  # type: ignore[attr-defined]
+        return self.done
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.done.set_result(None)
+
+
+async def bare_loop(origin: Origin, seconds: float) -> float:
+    """Requests a second of the reference."""
+    data, count = request_of(origin, 1).render(), 0
+    begin = time.perf_counter()
+
+    async def work() -> None:
+        nonlocal count
+        loop = asyncio.get_running_loop()
+        transport, bare = await loop.create_connection(Bare, origin.host, origin.port)
+        while time.perf_counter() < begin + seconds:
+            await bare.ask(data)
+            count += 1
+        transport.close()
+
+    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
+    return count / (time.perf_counter() - begin)
+
+
+async def wire_client(origin: Origin, seconds: float) -> float:
+    """Requests a second of the engine's client by itself."""
+    client, data, count = WireClient(), request_of(origin, 1).render(), 0
+    begin = time.perf_counter()
+
+    async def work() -> None:
+        nonlocal count
+        while time.perf_counter() < begin + seconds:
+            await client.send(origin, data, method=b"GET", timeout=10)
+            count += 1
+
+    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
+    client.close()
+    return count / (time.perf_counter() - begin)
+
+
+def record_of(count: int) -> Record:
+    return Record(
+        id="rec_0001", name="bench", build_id="", created=0, closed=0, baselines=count, seen={}, path=Path()
+    )
+
+
+def baselines_of(origin: Origin, count: int) -> Iterator[Baseline]:
+    for number in range(1, count + 1):
+        yield Baseline(
+            sequence=number, origin=origin, request=request_of(origin, number),
+            response=Response(status=200, body=PAGE), started=0, duration=0.001, connection=1, test="",
+            truncated=False,
+        )  # fmt: skip
+
+
+async def engine(origin: Origin, baselines: int, payloads: int, **variables: str) -> tuple[float, int, float]:
+    """Requests a second of a whole run, its requests, and the seconds until the first baseline began."""
+    names = {"CI_MODE": "testing", "WORKERS": str(CONNECTIONS), "FAST_SKIP_DUPLICATES": "false"}
+    with tempfile.TemporaryDirectory() as folder:
+        text = EXTENSION % ", ".join(f"'STR_MARKER{n}'" for n in range(payloads))
+        Path(folder, "bench.yaml").write_text(text)
+        extensions, faults = load_extensions(Path(folder), builtin=True)
+    assert not faults, faults
+    lines: list[float] = []
+    begin = time.perf_counter()
+    run = await run_tests(
+        run_id="tr_0001",
+        settings=parse_settings(names | variables),
+        record=record_of(baselines),
+        baselines=baselines_of(origin, baselines),
+        extensions=extensions,
+        policy=load_policy("default", None),
+        say=lambda _: lines.append(time.perf_counter()),
+        stop=asyncio.Event(),
+    )
+    assert run.state == "passed", run.messages
+    seconds = time.perf_counter() - begin
+    return run.sent_requests / seconds, run.sent_requests, lines[0] - begin
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter measurements")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        answer_in_asyncio(options.serve)
+        return
+    seconds, scale = (2.0, 40) if options.quick else (6.0, 200)
+    rows: list[tuple[str, float, str]] = []
+    with local_server() as (server, origin):
+        bare = best(lambda: bare_loop(origin, seconds))
+        wire = best(lambda: wire_client(origin, seconds))
+        rate, sent, _ = uvloop.run(engine(origin, scale, 60))
+        rows += [
+            (f"bare client loop (httptools), {CONNECTIONS} connections", bare, "requests/s"),
+            ("wire client alone", wire, "requests/s"),
+            (f"engine, {scale} baselines, {sent} requests", rate, "requests/s"),
+        ]
+        limit = 200
+        limited, sent, _ = uvloop.run(engine(origin, 2, 60, TEST_RUN_RPS=str(limit)))
+        rows.append((f"engine, TEST_RUN_RPS={limit}, {sent} requests", limited, "requests/s"))
+        many = 2_000 if options.quick else 10_000
+        _, sent, first = uvloop.run(engine(origin, many, 1))
+        rows.append((f"first baseline of {many} begins after", first, "s"))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rows.append((f"peak memory with {many} baselines, {sent} requests", memory, "MB"))
+    print(f"server: {server}")
+    for name, value, unit in rows:
+        print(f"{name:60} {value:12,.2f} {unit}")
+    ratios = {
+        "bare_client_loop": rate / bare,
+        "wire_client_to_bare": wire / bare,
+        "rps_limit": limited / limit,
+    }
+    for name, value in ratios.items():
+        print(f"ratio to {name:51} {value:12.3f}")
+    if options.json:
+        facts = {"server": server, "rows": rows, "ratios": ratios, "first_test_s": first, "memory_mb": memory}
+        options.json.write_text(json.dumps(facts, indent=1))
+
+
+def best(measure: Callable[[], Awaitable[float]], times: int = 2) -> float:
+    """The best of several measurements: what disturbs makes slower, never faster."""
+
+    async def once() -> float:
+        return await measure()
+
+    return max(uvloop.run(once()) for _ in range(times))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Oracle `boolean`: a true and a false condition at the same place give answers that differ reliably.
+
+What differs must be in every answer of one kind and in no answer of the other, over several pairs with fresh
+numbers in changing order: parts of a page that vary by themselves cannot do that and need not be known.
+"""
+
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+from fastci import results
+from fastci.node.dsl import Attack
+from fastci.node.dsl.extension import inserted
+from fastci.node.engine.coding import decoded_body
+from fastci.node.engine.confirm import Probe
+from fastci.node.engine.sender import Reply
+from fastci.node.message import Response
+from fastci.node.points import Point
+
+_PIECE = re.compile(rb"[^<>\n,{}\[\]\"]+")
+_LARGEST = 256 << 10
+_SIGNS = re.compile(r"[^\w]+")
+_SAYS_NOTHING = frozenset({0, 429, 502, 503, 504})
+_ORDER = (False, True, False, True, True, False, False, True)
+"""How often each condition is asked, and in which order: the first answer that does not differ ends it."""
+
+Feature = tuple[bytes, int]
+
+
+def features_of(response: Response, reflected: Iterable[str]) -> frozenset[Feature]:
+    """What a response can be told by: status, redirect, and the pieces of its body with their counts.
+
+    `reflected` are texts that were sent; their echo, in any of the usual spellings, is left out.
+    """
+    body = decoded_body(response)[:_LARGEST]
+    for text in sorted(reflected, key=len, reverse=True):
+        for spelling in _spellings(text):
+            body = body.replace(spelling, b"")
+    pieces = Counter(piece.strip() for piece in _PIECE.findall(body))
+    del pieces[b""]
+    location = (response.get(b"location") or b"").partition(b"?")[0]
+    return frozenset({*pieces.items(), (b"status", -response.status), (b"location " + location, -1)})
+
+
+class Contrast:
+    """Collects answers to true and false conditions; `signs` is what still tells them apart."""
+
+    def __init__(self) -> None:
+        self._always: dict[bool, frozenset[Feature] | None] = {True: None, False: None}
+        self._ever: dict[bool, frozenset[Feature]] = {True: frozenset(), False: frozenset()}
+
+    def add(self, truth: bool, features: frozenset[Feature]) -> None:
+        known = self._always[truth]
+        self._always[truth] = features if known is None else known & features
+        self._ever[truth] |= features
+
+    def signs(self) -> dict[bool, frozenset[Feature]]:
+        """By kind: the features that all its answers have and no answer of the other kind."""
+        return {
+            truth: (self._always[truth] or frozenset()) - self._ever[not truth] for truth in (True, False)
+        }
+
+    def tells(self) -> bool:
+        return any(self.signs().values())
+
+
+def describe(signs: dict[bool, frozenset[Feature]]) -> str:
+    """For a person: what only true, and what only false conditions show."""
+    parts = []
+    for truth, features in signs.items():
+        if not features:
+            continue
+        shown = sorted(features, key=lambda f: (f[1] >= 0, -len(f[0]), f[0]))[:2]
+        words = [
+            f"status {-n}" if name == b"status" else repr(name[:60].decode("utf-8", "replace"))
+            for name, n in shown
+        ]
+        parts.append(f"only {'true' if truth else 'false'} conditions give {', '.join(words)}")
+    return "; ".join(parts)
+
+
+def _spellings(text: str) -> list[bytes]:
+    spellings = (
+        text,
+        html.escape(text),
+        html.escape(text, quote=False),
+        html.escape(text).replace("&#x27;", "&#39;"),
+        html.escape(text).replace("&#x27;", "&#039;"),
+        json.dumps(text)[1:-1],
+        quote(text),
+        quote_plus(text),
+    )
+    return sorted({s.encode() for s in spellings if s}, key=len, reverse=True)
+
+
+async def decide_boolean(probe: Probe, attack: Attack) -> results.Evidence | None:
+    """Try the extension's pairs in turn; the evidence of the first that tells true from false reliably."""
+    if probe.point is None or not probe.control.response.status:
+        return None
+    for pair in probe.extension.oracle_options["pairs"]:
+        trial = _Trial(probe, probe.point, {True: pair[0], False: pair[1]}, attack.method)
+        evidence = await trial.decide()
+        if evidence is not None:
+            return evidence
+    return None
+
+
+class _Unclear(Exception):
+    """An answer that says nothing: none at all, or a target that is busy."""
+
+
+class _Trial:
+    """One pair of payloads at one point. The answer to the unmodified request counts as a true one."""
+
+    def __init__(self, probe: Probe, point: Point, templates: dict[bool, str], method: str) -> None:
+        self._probe = probe
+        self._point = point
+        self._templates = templates
+        self._method = method or probe.extension.methods[0]
+        self._contrast = Contrast()
+        self._contrast.add(True, features_of(probe.control.response, ()))
+        self._asked: dict[bool, list[tuple[Attack, Reply]]] = {True: [], False: []}
+
+    async def decide(self) -> results.Evidence | None:
+        try:
+            for truth in _ORDER:
+                crafted, reply, features = await self._ask(self._templates[truth])
+                self._asked[truth].append((crafted, reply))
+                self._contrast.add(truth, features)
+                if not self._contrast.tells():
+                    return None
+            if await self._inert_words_tell():
+                return None
+        except _Unclear:
+            return None
+        return self._evidence()
+
+    async def _ask(self, template: str) -> tuple[Attack, Reply, frozenset[Feature]]:
+        markers = self._probe.markers
+        crafted = self._probe.extension.craft(self._point, template, self._method, markers.fresh(), markers)
+        reply = await self._probe.channel.send(crafted.request)
+        if reply.response.status in _SAYS_NOTHING:
+            raise _Unclear
+        value = inserted(self._point.value, crafted.payload.encode("utf-8", "surrogateescape"), self._method)
+        reflected = (crafted.payload, value.decode("utf-8", "replace"))
+        return crafted, reply, features_of(reply.response, reflected)
+
+    async def _inert_words_tell(self) -> bool:
+        """Whether the same words without their signs tell as well: then a search tells them apart."""
+        features = {}
+        for truth in (False, True):
+            _, _, features[truth] = await self._ask(_SIGNS.sub(" ", self._templates[truth]))
+        signs = self._contrast.signs()
+        return any((signs[truth] & features[truth]) - features[not truth] for truth in (True, False))
+
+    def _evidence(self) -> results.Evidence:
+        (attack, reply), (_, repeated), *_ = self._asked[False]
+        true, control = self._asked[True][0]
+        return results.Evidence(
+            payload=attack.payload,
+            matched=describe(self._contrast.signs()),
+            attack=reply.exchange(),
+            confirmation=repeated.exchange(),
+            control=control.exchange(),
+            notes=[f"the control is the same condition made true: {true.payload}"],
+        )

@@ -1,0 +1,506 @@
+"""Whole runs of the engine against real targets: what is found, what is not, and how a run ends."""
+
+import html
+import random
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from engine_target import (
+    Asked,
+    Said,
+    baseline,
+    free_port,
+    record_exchanges,
+    request,
+    run_engine,
+    web_target,
+)
+
+from fastci.node.message import Origin, Response
+from fastci.node.store import Baseline
+
+XSS = """
+meta-info: {type: xss, title: Reflected script, threat: 50, description: d}
+generate: {payload: ['<STR_MARKER>', '"><STR_MARKER>']}
+detect: {response: [{body: [{html: [tag]}]}]}
+"""
+SQL_ERROR = """
+meta-info: {type: sqli, title: SQL error, threat: 80, description: d}
+generate: {payload: ["'"], method: [postfix]}
+detect: {response: [{body: 'syntax error near'}]}
+"""
+CALC = """
+meta-info: {type: ssti, title: Template, threat: 80, description: d}
+generate: {payload: ['{{CALC_MARKER}}']}
+detect: {response: [{body: 'CALC_MARKER'}]}
+"""
+
+
+def page(body: str, **options: object) -> Said:
+    return Said(body=f"<html><body>{body}</body></html>", **options)  # type: ignore[arg-type]
+
+
+def flawed(asked: Asked) -> Said:
+    """`q` is echoed as it is, `id` breaks a query; `safe` and `number` are the repaired twins."""
+    query = asked.query
+    if "'" in query.get("id", ""):
+        return page("syntax error near ''", status=500)
+    safe, number = html.escape(query.get("safe", "")), query.get("number", "0")
+    if not number.isdigit():
+        return page("bad number", status=400)
+    return page(f"<p>{query.get('q', '')}</p><p>{safe}</p><p>{number}</p>")
+
+
+def test_flaws_are_found_and_repaired_twins_are_not(tmp_path: Path):
+    with web_target(flawed) as target:
+        baselines = record_exchanges(target.origin, [request("GET", "/p?q=tea&safe=tea&id=5&number=7")])
+        outcome = run_engine(baselines, [XSS, SQL_ERROR, CALC], tmp_path)
+    assert outcome.found == [("xss", "GET_q_value", "/p"), ("sqli", "GET_id_value", "/p")]
+    run = outcome.run
+    assert (run.state, run.complete, run.checks[0].state) == ("failed", True, "failed")
+    assert run.checks[0].findings == ["v1", "v2"]
+    xss = run.findings[0]
+    assert xss.code == "e1"
+    assert xss.cwe == [79]
+    assert xss.place.url == f"{target.origin}/p?q=tea&safe=tea&id=5&number=7"
+    evidence = xss.evidence
+    assert evidence.confirmation is not None
+    assert evidence.control is not None
+    assert evidence.payload.encode() in evidence.attack.response
+    assert evidence.attack.request != evidence.confirmation.request
+    assert evidence.control.status == 200
+    assert "curl" in xss.curl
+    assert (
+        "[info] Found 2 vulnerabilities, marking the test set for baseline #bl_1 as failed" in outcome.lines
+    )
+
+
+def test_clean_target_passes_with_its_coverage(tmp_path: Path):
+    with web_target(lambda asked: page(html.escape(str(asked.query)))) as target:
+        baselines = record_exchanges(target.origin, [request("GET", "/p?a=tea&b=1")])
+        outcome = run_engine(baselines, [XSS], tmp_path)
+        sent = len(target.asked) - 1
+    assert outcome.run.state == "passed"
+    assert outcome.run.sent_requests == sent
+    rows = {row.point: row for row in outcome.run.checks[0].coverage}
+    assert rows["GET_a_value"].state == "tested"
+    assert rows["GET_a_value"].requests == 2
+    assert sum(row.requests for row in rows.values()) == sent - 1
+    assert "[info] No issues found. Test set for baseline #bl_1 passed." in outcome.lines
+
+
+def test_error_that_is_always_there_is_no_finding(tmp_path: Path):
+    with web_target(lambda _: page("syntax error near ''")) as target:
+        baselines = record_exchanges(target.origin, [request("GET", "/p?id=5")])
+        outcome = run_engine(baselines, [SQL_ERROR], tmp_path)
+    assert outcome.run.state == "passed"
+
+
+def test_error_that_any_value_causes_is_no_finding(tmp_path: Path):
+    def handler(asked: Asked) -> Said:
+        return page("fine" if asked.query.get("id") == "five" else "syntax error near it")
+
+    with web_target(handler) as target:
+        baselines = record_exchanges(target.origin, [request("GET", "/p?id=five")])
+        outcome = run_engine(baselines, [SQL_ERROR], tmp_path)
+    assert outcome.run.state == "passed"
+
+
+def test_error_that_comes_once_is_no_finding(tmp_path: Path):
+    count = iter(range(1000))
+
+    def handler(asked: Asked) -> Said:
+        return page("syntax error near" if "'" in asked.query["id"] and next(count) == 0 else "fine")
+
+    with web_target(handler) as target:
+        baselines = record_exchanges(target.origin, [request("GET", "/p?id=five")])
+        outcome = run_engine(baselines, [SQL_ERROR], tmp_path)
+    assert outcome.run.state == "passed"
+    assert next(count) > 1
+
+
+def test_one_flaw_at_several_baselines_is_one_finding_with_all_places(tmp_path: Path):
+    with web_target(flawed) as target:
+        requests = [
+            request("GET", f"/p/{number}?q=tea{extra}") for number, extra in ((1, ""), (2, ""), (3, "&x=1"))
+        ]
+        baselines = record_exchanges(target.origin, requests)
+        outcome = run_engine(baselines, [XSS], tmp_path)
+    assert outcome.found == [("xss", "GET_q_value", "/p/{}")]
+    places = [(place.baseline, place.test) for place in outcome.run.findings[0].places]
+    assert sorted(places) == [("bl_1", "test_1"), ("bl_2", "test_2"), ("bl_3", "test_3")]
+    assert [check.state for check in outcome.run.checks] == ["failed", "passed", "failed"]
+    assert outcome.run.checks[1].coverage[0].reason.startswith("duplicate of bl_1")
+
+
+def test_same_seed_sends_the_same_requests_however_many_workers(tmp_path: Path):
+    requests = [request("GET", f"/r{name}?q=tea&z={name}") for name in "abcdefgh"]
+
+    def sent(workers: int, seed: int) -> list[list[str]]:
+        with web_target(flawed) as target:
+            baselines = record_exchanges(target.origin, requests)
+            target.asked.clear()
+            run_engine(baselines, [XSS, CALC], tmp_path, WORKERS=str(workers), FAST_SEED=str(seed))
+            return [
+                [f"{a.path} {a.query}" for a in target.asked if a.path.startswith(f"/r{name}")]
+                for name in "abcdefgh"
+            ]
+
+    assert sent(1, 7) == sent(10, 7)
+    assert sent(1, 7) != sent(1, 8)
+
+
+def test_stop_on_first_fail_ends_the_run(tmp_path: Path):
+    with web_target(flawed) as target:
+        requests = [request("GET", f"/r{name}?q=tea&w=1&x=2&y=3") for name in "abcdefgh"]
+        baselines = record_exchanges(target.origin, requests)
+        options = {"WORKERS": "1", "TEST_RUN_STOP_ON_FIRST_FAIL": "true"}
+        outcome = run_engine(baselines, [XSS], tmp_path, **options)
+    assert len(outcome.found) == 1
+    assert (outcome.run.state, outcome.run.complete) == ("failed", False)
+    assert [check.state for check in outcome.run.checks] == ["failed"]
+
+
+def test_stop_keeps_what_is_known_and_says_interrupted(tmp_path: Path):
+    with web_target(flawed) as target:
+        requests = [request("GET", f"/r{name}?q=tea&w=1&x=2&y=3") for name in "abcdefghijkl"]
+        baselines = record_exchanges(target.origin, requests)
+        outcome = run_engine(
+            baselines, [XSS, CALC], tmp_path, WORKERS="2",
+            stop_when=lambda lines: sum("as failed" in line for line in lines) >= 3,
+        )  # fmt: skip
+    run = outcome.run
+    assert (run.state, run.complete) == ("interrupted", False)
+    states = [check.state for check in run.checks]
+    assert states.count("failed") >= 3
+    assert "interrupted" in states
+    assert len(run.findings) >= 3
+
+
+def test_target_that_is_down_is_a_technical_failure_soon(tmp_path: Path):
+    origin = Origin(scheme="http", host="127.0.0.1", port=free_port())
+    asked = [request("GET", f"/r{number}x?q=tea") for number in range(30)]
+    baselines = [baseline(n, origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+    begin = time.monotonic()
+    outcome = run_engine(baselines, [XSS], tmp_path, FAST_SKIP_DUPLICATES="false")
+    assert time.monotonic() - begin < 6
+    run = outcome.run
+    assert (run.state, run.findings) == ("failed", [])
+    assert {check.state for check in run.checks} == {"tech_failed"}
+    assert all(check.error.startswith("Connection failed: ") for check in run.checks)
+    assert any(message.startswith("Connection failed: ") for message in run.messages)
+
+
+def mortal_target(answers: int) -> Origin:
+    """Answers so many requests on one connection after the other, then nobody listens any more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        left = answers
+        with listener:
+            while left:
+                connection, _ = listener.accept()
+                with connection, connection.makefile("rb") as lines:
+                    while left and lines.readline():
+                        while lines.readline() != b"\r\n":
+                            pass
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                        left -= 1
+
+    threading.Thread(target=serve, daemon=True).start()
+    return Origin(scheme="http", host="127.0.0.1", port=listener.getsockname()[1])
+
+
+def test_target_that_dies_on_the_way_leaves_no_passed_checks_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fastci.node.engine.sender._PATIENCE_WHEN_IT_LIVED", 1.0)
+    origin = mortal_target(60)
+    asked = [request("GET", f"/r{name}?q=tea&w=1") for name in "abcdefghijkl"]
+    baselines = [baseline(n, origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+    outcome = run_engine(baselines, [XSS], tmp_path, WORKERS="1")
+    states = [check.state for check in outcome.run.checks]
+    assert outcome.run.state == "failed"
+    assert states[0] == "passed"
+    assert states[-1] == "tech_failed"
+    assert set(states) == {"passed", "tech_failed"}
+    assert outcome.run.checks[-1].error.startswith("Connection failed: ")
+
+
+def test_target_that_answers_500_to_everything_is_a_technical_failure(tmp_path: Path):
+    with web_target(lambda _: page("sorry", status=500)) as target:
+        asked = [request("GET", f"/r{name}?q=tea") for name in "abc"]
+        asked.append(request("POST", "/save", "q=tea"))
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        outcome = run_engine(baselines, [XSS], tmp_path)
+        assert len(target.asked) == 4
+    assert outcome.run.state == "failed"
+    assert {check.error for check in outcome.run.checks} == {"Recording error: recorded 200, now 500"}
+
+
+def test_wrong_target_that_knows_no_page_does_not_pass(tmp_path: Path):
+    with web_target(lambda _: page("not here", status=404)) as target:
+        asked = [request("GET", f"/r{name}?q=tea") for name in "abc"]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        outcome = run_engine(baselines, [XSS], tmp_path)
+    assert outcome.run.state == "failed"
+    assert {check.state for check in outcome.run.checks} == {"tech_failed"}
+    assert "no baseline answers as it did" in " ".join(outcome.run.messages)
+
+
+def test_created_object_that_exists_already_is_tested_and_noted(tmp_path: Path):
+    def handler(asked: Asked) -> Said:
+        return (
+            page("exists: " + asked.form.get("name", ""), status=409)
+            if asked.method == "POST"
+            else page("ok")
+        )
+
+    with web_target(handler) as target:
+        asked = [request("GET", "/home?x=1"), request("POST", "/items", "name=tea")]
+        statuses = (200, 201)
+        baselines = [
+            baseline(n, target.origin, a, Response(status=statuses[n - 1])) for n, a in enumerate(asked, 1)
+        ]
+        outcome = run_engine(baselines, [XSS], tmp_path)
+    assert [f.point for f in outcome.run.findings] == ["POST_FORM_URLENCODED_name_value"]
+    assert "recorded 201, now 409" in outcome.run.checks[1].coverage[0].reason
+
+
+def test_dead_session_is_a_technical_failure_when_it_cannot_be_renewed(tmp_path: Path):
+    with web_target(lambda _: page("who are you", status=401)) as target:
+        asked = request("GET", "/me?q=tea", Cookie="sid=dead-session-1")
+        outcome = run_engine([baseline(1, target.origin, asked, Response(status=200))], [XSS], tmp_path)
+    assert outcome.run.checks[0].error == "Auth failed: recorded 200, now 401"
+    assert outcome.run.state == "failed"
+
+
+class LoginSite:
+    """Sessions live in memory; one-time form tokens; `restart` forgets every session."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, str] = {}
+        self.tokens: set[str] = set()
+        self.random = random.Random(4)
+
+    def restart(self) -> None:
+        self.sessions.clear()
+        self.tokens.clear()
+
+    def __call__(self, asked: Asked) -> Said:
+        sid = asked.headers.get("cookie", "").partition("sid=")[2].partition(";")[0]
+        if asked.path == "/login" and asked.method == "GET":
+            token = f"{self.random.getrandbits(128):032x}"
+            self.tokens.add(token)
+            form = f'<form><input type=password name=p><input type=hidden name=csrf value="{token}"></form>'
+            return page(form)
+        if asked.path == "/login":
+            if asked.form.get("csrf") not in self.tokens or asked.form.get("p") != "secret":
+                return page("no", status=302, headers={"Location": "/login"})
+            self.tokens.discard(asked.form["csrf"])
+            new = f"{self.random.getrandbits(128):032x}"
+            self.sessions[new] = "joe"
+            return page("", status=302, headers={"Location": "/me", "Set-Cookie": f"sid={new}; Path=/"})
+        if sid not in self.sessions:
+            return page("", status=302, headers={"Location": "/login?next=/me"})
+        if asked.path == "/logout":
+            del self.sessions[sid]
+            gone = "sid=; Path=/; Max-Age=0"
+            return page("", status=302, headers={"Location": "/login", "Set-Cookie": gone})
+        return page(f"<h1>joe</h1>{asked.query.get('q', '')}")
+
+
+def recorded_login(origin: Origin, *targets: str) -> list[Baseline]:
+    """What a browser does: form, login, then these pages."""
+    form = record_exchanges(origin, [request("GET", "/login")])[0]
+    token = form.response.body.partition(b'value="')[2].partition(b'"')[0].decode()
+    login = record_exchanges(origin, [request("POST", "/login", f"p=secret&csrf={token}")])[0]
+    cookie = (login.response.get(b"set-cookie") or b"").partition(b";")[0].decode()
+    pages = record_exchanges(origin, [request("GET", target, Cookie=cookie) for target in targets])
+    exchanges = [(b.request, b.response) for b in (form, login, *pages)]
+    return [baseline(n, origin, a, r) for n, (a, r) in enumerate(exchanges, 1)]
+
+
+def test_dead_session_is_brought_back_by_replaying_the_login(tmp_path: Path):
+    site = LoginSite()
+    with web_target(site) as target:
+        baselines = recorded_login(target.origin, "/me?q=tea", "/other?q=tea", "/logout")
+        site.restart()
+        outcome = run_engine(baselines, [XSS], tmp_path)
+    assert outcome.found == [("xss", "GET_q_value", "/me"), ("xss", "GET_q_value", "/other")]
+    states = {check.url.rpartition("/")[2]: check.state for check in outcome.run.checks}
+    assert states["logout"] == "passed"
+    assert states["me?q=tea"] == "failed"
+
+
+def test_session_that_dies_during_the_attacks_is_noticed_and_brought_back(tmp_path: Path):
+    site = LoginSite()
+    seen = 0
+
+    def handler(asked: Asked) -> Said:
+        nonlocal seen
+        if asked.query.get("a", "tea") != "tea":
+            seen += 1
+            if seen == 2:
+                site.restart()
+        return site(asked)
+
+    with web_target(handler) as target:
+        baselines = recorded_login(target.origin, "/me?a=tea&b=tea&c=tea&q=tea")
+        outcome = run_engine(baselines, [XSS], tmp_path, WORKERS="1")
+    assert seen > 2
+    assert outcome.found == [("xss", "GET_q_value", "/me")]
+
+
+STORED = """
+meta-info: {type: xss, title: Stored script, threat: 70, description: d}
+generate: {payload: ['<STR_MARKER>']}
+detect: {response: [{body: [{html: [tag]}]}]}
+"""
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_stored_value_is_found_on_the_page_that_shows_it(tmp_path: Path, repaired: bool):
+    notes: list[str] = []
+
+    def handler(asked: Asked) -> Said:
+        if asked.method == "POST":
+            notes.append(asked.form.get("text", ""))
+            return page("saved", status=302, headers={"Location": "/thanks"})
+        if asked.path == "/notes":
+            return page("".join(f"<p>{html.escape(n) if repaired else n}</p>" for n in notes[-20:]))
+        return page("thank you")
+
+    with web_target(handler) as target:
+        requests = [
+            request("GET", "/notes"),
+            request("POST", "/notes/add", "text=good+morning&page=1"),
+            request("GET", "/notes"),
+        ]
+        outcome = run_engine(record_exchanges(target.origin, requests), [STORED], tmp_path)
+    expected = [] if repaired else [("xss", "POST_FORM_URLENCODED_text_value", "/notes/add")]
+    assert outcome.found == expected
+    if not repaired:
+        assert outcome.run.findings[0].evidence.notes == ["stored: shown by GET /notes, read afterwards"]
+
+
+def test_redirects_are_followed_inside_and_never_outside(tmp_path: Path):
+    with web_target(lambda _: page("<script>outside</script>")) as outside:
+
+        def handler(asked: Asked) -> Said:
+            if asked.path == "/jump":
+                return page("", status=302, headers={"Location": f"/shown?m={asked.query.get('q', '')}"})
+            if asked.path == "/leave":
+                return page(
+                    "", status=302, headers={"Location": f"{outside.origin}/x?m={asked.query.get('q')}"}
+                )
+            return page(asked.query.get("m", ""))
+
+        with web_target(handler) as target:
+            requests = [request("GET", "/jump?q=tea"), request("GET", "/leave?q=tea")]
+            outcome = run_engine(record_exchanges(target.origin, requests), [XSS], tmp_path)
+        assert outside.asked == []
+    assert outcome.found == [("xss", "GET_q_value", "/jump")]
+    assert "where the answer redirects to" in outcome.run.findings[0].evidence.notes[0]
+
+
+def test_target_that_moved_gets_its_own_name(tmp_path: Path):
+    with web_target(flawed) as target:
+        recorded = Origin(scheme="https", host="shop.example", port=443)
+        asked = request("GET", "/p?q=tea", Referer="https://shop.example/home")
+        baselines = [baseline(1, recorded, asked, Response(status=200))]
+        outcome = run_engine(baselines, [XSS], tmp_path, TEST_RUN_URI=str(target.origin))
+        assert {a.headers["host"] for a in target.asked} == {target.origin.authority}
+        assert {a.headers["referer"] for a in target.asked} == {f"{target.origin}/home"}
+    assert outcome.run.findings[0].place.url.startswith(str(target.origin))
+
+
+@pytest.mark.parametrize(("variable", "workers"), [("TEST_RUN_RPS", 10), ("FAST_BASELINE_RPS", 1)])
+def test_rate_limit_is_kept_within_two_percent(tmp_path: Path, variable: str, workers: int):
+    moments: list[float] = []
+
+    def handler(asked: Asked) -> Said:
+        moments.append(time.monotonic())
+        return page("fine")
+
+    with web_target(handler) as target:
+        points = "&".join(f"p{n}=tea" for n in range(20))
+        asked = [request("GET", f"/r{name}?{points}") for name in "abcdefgh"[:workers]]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        outcome = run_engine(baselines, [XSS], tmp_path, WORKERS=str(workers), **{variable: "50"})
+    assert outcome.run.state == "passed"
+    count = min(len(moments), 101) - 1
+    assert count >= 40
+    assert count / (moments[count] - moments[0]) == pytest.approx(50, rel=0.02)
+
+
+def test_trickling_target_does_not_hold_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fastci.node.engine.sender.ANSWER_TIMEOUT", 0.3)
+    stop = threading.Event()
+
+    def handler(asked: Asked) -> Said:
+        if asked.path == "/hang":
+            stop.wait(20)
+        return page(asked.query.get("q", ""))
+
+    with web_target(handler) as target:
+        asked = [request("GET", "/hang?q=tea"), request("GET", "/fine?q=tea")]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        begin = time.monotonic()
+        outcome = run_engine(baselines, [XSS], tmp_path)
+        assert time.monotonic() - begin < 5
+        stop.set()
+    assert outcome.found == [("xss", "GET_q_value", "/fine")]
+    assert outcome.run.checks[0].error == "Connection failed: no answer in time"
+
+
+def test_extension_that_sends_runs_once_a_host(tmp_path: Path):
+    sends = """
+meta-info: {type: info, title: Left behind, threat: 40, description: d}
+send: [{method: GET, url: '/.secret', headers: [], body: ''}]
+detect: {response: [{body: 'top secret'}]}
+"""
+
+    def handler(asked: Asked) -> Said:
+        return page("top secret" if asked.path == "/.secret" else "fine")
+
+    with web_target(handler) as one, web_target(handler) as two:
+        asked = [request("GET", f"/r{name}?q=tea") for name in "abc"]
+        baselines = record_exchanges(one.origin, asked)
+        baselines += [baseline(9, two.origin, asked[0], Response(status=200))]
+        outcome = run_engine(baselines, [sends], tmp_path)
+        hits = sum(a.path == "/.secret" for a in one.asked)
+    assert [f.type for f in outcome.run.findings] == ["info", "info"]
+    assert hits == 2
+
+
+def test_baseline_without_admitted_points_is_skipped_and_an_empty_run_does_not_pass(tmp_path: Path):
+    nothing = tmp_path / "none.yml"
+    nothing.write_text("insertion-points: {include: [GET_token]}\n")
+    with web_target(flawed) as target:
+        asked = [request("GET", "/p?q=tea"), request("GET", "/p?token=tea")]
+        baselines = record_exchanges(target.origin, asked)
+        outcome = run_engine(baselines, [XSS], tmp_path, policy=str(nothing))
+        assert outcome.run.checks[0].coverage[0].reason == "the policy admits no point of it"
+        assert outcome.run.state == "passed"
+        empty = run_engine(baselines[:1], [XSS], tmp_path, policy=str(nothing))
+    assert empty.run.state == "failed"
+    assert empty.run.messages == ["Invalid policies: not one baseline was tested"]
+
+
+def test_destroying_baselines_come_last(tmp_path: Path):
+    with web_target(flawed) as target:
+        asked = [
+            request("GET", "/logout?q=tea"),
+            request("POST", "/save", "q=tea"),
+            request("GET", "/p?q=tea"),
+        ]
+        baselines = record_exchanges(target.origin, asked)
+        target.asked.clear()
+        outcome = run_engine(baselines, [CALC], tmp_path)
+        order = list(dict.fromkeys(a.path for a in target.asked if a.path in ("/logout", "/save", "/p")))
+    assert order == ["/p", "/save", "/logout"]
+    assert outcome.run.checks[0].coverage[0].reason == "tested last: its address says logout"
