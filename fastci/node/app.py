@@ -17,7 +17,7 @@ from fastci.errors import ExitStatus, FatalError, TechnicalError, UsageError
 from fastci.node.dsl import Extension, builtin_extensions, load_extensions
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
-from fastci.node.proxy import load_authority, serve
+from fastci.node.proxy import Authority, load_authority, serve
 from fastci.node.store import Record, Recorder, Store
 from fastci.reports import write_reports
 from fastci.results import Run, parse_document, to_document
@@ -71,7 +71,7 @@ def _record(settings: Settings, say: Say) -> ExitStatus:
     )
 
 
-async def _recording(settings: Settings, recorder: Recorder, say: Say, authority: object) -> bool:
+async def _recording(settings: Settings, recorder: Recorder, say: Say, authority: Authority) -> bool:
     """Serve until a signal (False) or until nothing was recorded for the inactivity time-out (True)."""
     stop = _stop_on_signals()
 
