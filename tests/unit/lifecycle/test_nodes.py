@@ -128,7 +128,7 @@ def test_explanation_without_words_of_the_node_shows_its_last_lines_and_its_stat
 
 
 def test_explanation_of_configuration_faults_keeps_each_of_them():
-    log = "error: 2 settings are not usable; nothing was started\n  WORKERS=x is bad\n  INACTIVITY_TIMEOUT=y is bad\n"
+    log = "error: 2 settings are not usable\n  WORKERS=x is bad\n  INACTIVITY_TIMEOUT=y is bad\n"
     error = nodes.explain_end(log, Ended(status=2), "the node ended")
     assert "WORKERS=x is bad" in error.why
     assert "INACTIVITY_TIMEOUT=y is bad" in error.why

@@ -14,8 +14,8 @@ def screen(**facts):
 def finding(kind, threat, route="/items/{}"):
     exchange = Exchange(request=b"GET / HTTP/1.1\r\n\r\n", response=b"", status=200, elapsed=0.1)
     return Finding(
-        id="v1", type=kind, threat=threat, code="c", title=f"{kind} it is", description="", point="GET_q_value",
-        route=route, confidence="confirmed", evidence=Evidence(payload="p", matched="m", attack=exchange),
+        id="v1", type=kind, threat=threat, code="c", title=f"{kind} it is", description="",
+        point="GET_q_value", route=route, confidence="confirmed", evidence=Evidence(payload="p", matched="m", attack=exchange),
         places=[Place(baseline="bl_1", method="GET", url="http://app/items/1")],
     )  # fmt: skip
 
@@ -23,15 +23,24 @@ def finding(kind, threat, route="/items/{}"):
 def run(*findings):
     check = BaselineCheck(baseline="bl_1", method="GET", url="/", route="/", state="failed", requests=9)
     return Run(
-        id="tr_0001", name="n", state="failed", record_id="rec_0001", record_name="", policy="default", target="",
-        start_time=0, end_time=1, checks=[check], findings=list(findings),
+        id="tr_0001", name="n", state="failed", record_id="rec_0001", record_name="", policy="default",
+        target="", start_time=0, end_time=1, checks=[check], findings=list(findings),
     )  # fmt: skip
 
 
 def test_step_is_one_line_with_number_time_and_note():
     shown, out = screen()
     shown.finish(2, Step(name="node recording", state="done", seconds=1.234, note="at [red]http://x[/red]"))
-    assert out.getvalue().split() == ["[2/7]", "node", "recording", "1.23", "s", "ok:", "at", "[red]http://x[/red]"]
+    assert out.getvalue().split() == [
+        "[2/7]",
+        "node",
+        "recording",
+        "1.23",
+        "s",
+        "ok:",
+        "at",
+        "[red]http://x[/red]",
+    ]
     assert out.getvalue().count("\n") == 1
 
 

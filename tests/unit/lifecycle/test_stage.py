@@ -11,9 +11,14 @@ def start(stage, **facts):
 
 def test_step_that_fails_is_told_with_its_reason_and_its_time(tmp_path):
     stage = make_stage(tmp_path)
-    with pytest.raises(ValueError, match="x"), stage.step(3):
-        stage.waiter.pause(1.5)
-        raise ValueError("x")
+
+    def fail():
+        with stage.step(3):
+            stage.waiter.pause(1.5)
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fail()
     step = stage.listener.steps[3]
     assert (step.state, step.seconds, step.note) == ("failed", 1.5, "ValueError")
     assert stage.steps == [step]
