@@ -1,0 +1,133 @@
+"""How long and how much memory each report format takes for a big run: 2,000 findings, 50,000 tested points.
+
+    python bench/reports.py [--quick] [--json FILE]
+
+Each format is rendered in a process of its own, secrets taken out before. The reference is the JSON report,
+the results file itself: the ratio says how many times its processor time a format takes. Limits: all formats
+together in 5 seconds and 300 MB.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fastci.reports import REPORTS, write_reports
+from fastci.results import BaselineCheck, Evidence, Exchange, Finding, Place, PointCoverage, Run
+
+TYPES = ("sqli", "xss", "rce", "ptrav", "xxe")
+CWE = {"sqli": 89, "xss": 79, "rce": 78, "ptrav": 22, "xxe": 611}
+LIMIT_SECONDS, LIMIT_MEGABYTES = 5.0, 300.0
+
+
+def big_run(findings: int, points: int) -> Run:
+    """A run of that many findings, with answers of 2 KB, and rows of coverage; always the same."""
+    checks = []
+    per_check = 100
+    for number in range(points // per_check):
+        route = f"/shop/area{number % 120}/part{number // 120}/{{}}"
+        rows = [
+            PointCoverage(
+                point=f"GET_field{row // len(TYPES)}_value",
+                type=TYPES[row % len(TYPES)],
+                state="skipped" if row % 7 == 3 else "tested",
+                requests=0 if row % 7 == 3 else 5 + row % 11,
+                reason="the policy leaves this point out" if row % 7 == 3 else "",
+            )
+            for row in range(per_check)
+        ]
+        checks.append(
+            BaselineCheck(
+                baseline=f"bl_{number:05}", method="GET", url=f"http://shop.test{route.format(number)}",
+                route=route, state="failed", elapsed=3.5, coverage=rows,
+                requests=sum(row.requests for row in rows),
+                test=f"tests/test_area{number % 120}.py:{number + 1}::test_part",
+            )
+        )  # fmt: skip
+    found = [_finding(number, checks[number % len(checks)]) for number in range(findings)]
+    return Run(
+        id="tr_0001", name="big", state="failed", record_id="rec_0001", record_name="big", policy="default",
+        target="http://shop.test", start_time=1_790_000_000.0, end_time=1_790_003_600.0, checks=checks,
+        findings=found, pace=[100 + number % 40 for number in range(120)],
+    )  # fmt: skip
+
+
+def _finding(number: int, check: BaselineCheck) -> Finding:
+    kind = TYPES[number % len(TYPES)]
+    cookie = f"session={number % 50:032x}"
+    payload = f"'\"><b>mark{number:06}</b>"
+
+    def exchange(value: str, note: str) -> Exchange:
+        head = f"Host: shop.test\r\nCookie: {cookie}\r\n\r\n"
+        request = f"GET {check.route.format(number)}?field{number % 20}={value} HTTP/1.1\r\n{head}"
+        rows = "".join(
+            f"<li class=row>article {number * 7 + row} of the shop, on stock</li>\n" for row in range(36)
+        )
+        body = f"<!doctype html>\n<title>shop</title>\n<p>{note}</p>\n<ul>\n{rows}</ul>\n"
+        answer = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: {cookie}; Path=/\r\n\r\n{body}"
+        return Exchange(request=request.encode(), response=answer.encode(), status=200, elapsed=0.02)
+
+    return Finding(
+        id=f"v{number}", type=kind, threat=20 + number * 7 % 80, code=f"{kind}-basic",
+        title=f"{kind} number {number}",
+        description="What it is, in a sentence or two, as a detect says it of what it found.",
+        point=f"GET_field{number % 20}_value", route=check.route, confidence="confirmed", cwe=[CWE[kind]],
+        remediation="How it is mended, in a sentence or two, as the list of vulnerabilities says it.",
+        evidence=Evidence(
+            payload=payload, matched=f"<b>mark{number:06}</b>",
+            attack=exchange(f"%27%22%3E%3Cb%3Emark{number:06}%3C%2Fb%3E", payload),
+            confirmation=exchange(f"%27%22%3E%3Cb%3Eagain{number:06}%3C%2Fb%3E", f"<b>again{number:06}</b>"),
+            control=exchange(f"plain{number:06}", f"plain{number:06}"),
+        ),
+        places=[Place(baseline=check.baseline, method="GET", url=check.url, test=check.test)],
+    )  # fmt: skip
+
+
+def measure(formats: list[str], findings: int, points: int) -> dict[str, float]:
+    """Seconds and peak megabytes of writing these formats, the run itself included in the memory."""
+    run = big_run(findings, points)
+    with TemporaryDirectory() as folder:
+        started, busy = time.perf_counter(), time.process_time()
+        paths = write_reports(run, Path(folder), "big", formats)
+        seconds, busy = time.perf_counter() - started, time.process_time() - busy
+        size = sum(path.stat().st_size for path in paths)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "cpu": busy, "megabytes": memory, "size": size / 1e6}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size")
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    findings, points = (200, 5_000) if options.quick else (2_000, 50_000)
+    if options.only:
+        print(json.dumps(measure(options.only.split(","), findings, points)))
+        return 0
+    results = {}
+    print(f"{findings:,} findings, {points:,} points")
+    print(f"{'format':<12} {'seconds':>8} {'cpu s':>6} {'peak MB':>8} {'file MB':>8} {'x json':>7}")
+    for name in ("json", *(name for name in REPORTS if name != "json"), "all"):
+        formats = ",".join(REPORTS) if name == "all" else name
+        command = [sys.executable, __file__, "--only", formats, *(["--quick"] if options.quick else [])]
+        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        results[name] = row
+        ratio = row["cpu"] / results["json"]["cpu"]
+        columns = f"{row['seconds']:>8.2f} {row['cpu']:>6.2f} {row['megabytes']:>8.0f} {row['size']:>8.1f}"
+        print(f"{name:<12} {columns} {ratio:>7.1f}")
+    whole = results["all"]
+    good = whole["seconds"] <= LIMIT_SECONDS and whole["megabytes"] <= LIMIT_MEGABYTES
+    print(f"limit {LIMIT_SECONDS:.0f} s, {LIMIT_MEGABYTES:.0f} MB: {'kept' if good else 'BROKEN'}")
+    if options.json:
+        ratios = {name: row["cpu"] / results["json"]["cpu"] for name, row in results.items()}
+        options.json.write_text(json.dumps({"results": results, "ratios": ratios}, indent=1))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""Reports: one file a format, each a pure rendering of a run; the table of them, and writing them to disk."""
+
+import contextlib
+import difflib
+import errno
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastci.errors import TechnicalError, UsageError
+from fastci.reports import codequality, curl, gitlab, html, json, junit, markdown, pytest_file, sarif, txt
+from fastci.reports.redact import redacted
+from fastci.results import Run
+
+__all__ = ["REPORTS", "Report", "redacted", "safe_name", "write_reports"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One format. Its file is the stem, a period and `suffix`.
+
+    `render` gives the text of the file. `located` formats point at lines of the repository: their `render`
+    takes `job_file` too, the file to point at for a finding that no known test reaches.
+    """
+
+    name: str
+    suffix: str
+    render: Callable[..., str]
+    located: bool = False
+
+
+REPORTS: Mapping[str, Report] = {
+    report.name: report
+    for report in (
+        Report("txt", "txt", txt.render),
+        Report("json", "json", json.render),
+        Report("html", "html", html.render),
+        Report("sarif", "sarif", sarif.render, located=True),
+        Report("junit", "junit.xml", junit.render),
+        Report("gitlab", "gl-dast-report.json", gitlab.render),
+        Report("codequality", "gl-code-quality-report.json", codequality.render, located=True),
+        Report("markdown", "md", markdown.render),
+        Report("curl", "curl.sh", curl.render),
+        Report("pytest", "repro.py", pytest_file.render),
+    )
+}
+
+_HINTS = {
+    errno.EACCES: "give the user that runs this the right to write there, or choose another folder",
+    errno.EPERM: "give the user that runs this the right to write there, or choose another folder",
+    errno.EROFS: "the file system is read-only: mount it writable, or choose another folder",
+    errno.ENOSPC: "free some room on this disk, or choose another folder",
+    errno.EDQUOT: "free some of the quota, or choose another folder",
+    errno.ENOTDIR: "a file is in the way: remove it, or choose another folder",
+    errno.EEXIST: "a file is in the way: remove it, or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter folder name",
+}
+_LONGEST_NAME = 255
+
+
+def write_reports(
+    run: Run, folder: Path, stem: str, formats: Iterable[str], *, job_file: str = "", redact: bool = True
+) -> list[Path]:
+    """Write the run in these formats to `<folder>/<stem>.<suffix>` and return the paths in the order asked.
+
+    Each file appears whole or not at all. Secrets are taken out before unless `redact` is off. `job_file` is
+    the repository path of the CI job for findings that no known test reaches; empty takes each format's own
+    default. Raises UsageError for an unknown format before anything is written, TechnicalError when a file
+    cannot be written, or when a format failed, after the others were written.
+    """
+    chosen = [_report(name) for name in formats]
+    if redact:
+        run = redacted(run)
+    written: list[Path] = []
+    broken: list[str] = []
+    for report in chosen:
+        try:
+            text = report.render(run, job_file=job_file) if report.located else report.render(run)
+        except Exception as error:  # a fault in one format must not take the others from the user
+            broken.append(f"{report.name}: {type(error).__name__}: {error}")
+            continue
+        written.append(_write(folder, safe_name(stem, report.suffix), text))
+    if broken:
+        raise TechnicalError(
+            f"{len(broken)} of {len(chosen)} reports could not be made",
+            why="; ".join(broken),
+            hint="this is a fault of fast-action, please report it; the other reports are complete",
+        )
+    return written
+
+
+def safe_name(stem: str, suffix: str) -> str:
+    """A file name of that stem in every file system: no separators, no control characters, not too long."""
+    name = re.sub(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+", "_", stem).lstrip(".~ ") or "report"
+    room = _LONGEST_NAME - len(f".{suffix}.part".encode()) - 1
+    while len(name.encode()) > room:
+        name = name[:-1]
+    return f"{name}.{suffix}"
+
+
+def _report(name: str) -> Report:
+    if name in REPORTS:
+        return REPORTS[name]
+    near = difflib.get_close_matches(name, REPORTS, n=1)
+    guess = f"perhaps you meant {near[0]}; " if near else ""
+    raise UsageError(f"there is no report format {name!r}", hint=f"{guess}there are {', '.join(REPORTS)}")
+
+
+def _write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    part = folder / f".{name}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(text.encode("utf-8", "backslashreplace"))
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise TechnicalError(
+            f"reports cannot be written to {folder}",
+            why=error.strerror or str(error),
+            hint=_HINTS.get(error.errno or 0, "choose another folder"),
+        ) from error
+    return path

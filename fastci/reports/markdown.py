@@ -1,0 +1,121 @@
+"""The summary for a job page or a merge request: GitHub's job summary, a GitLab note, a Jenkins description.
+
+GitHub takes 1 MiB a summary; this stays far below. Whatever an application answered stands in code spans,
+where no forge interprets markup, mentions or references (CommonMark 6.1).
+"""
+
+import re
+from collections.abc import Iterator
+
+from fastci.reports.exchange import attack_url
+from fastci.reports.plain import count, duration, one_line, prose, shorten, visible
+from fastci.reports.summary import failures, ordered, reached_by, summarize, type_name
+from fastci.results import Finding, Run
+
+_SIGN = {"failed": "❌", "passed": "✅", "unsure": "⚠️"}
+_LEVEL = {"high": "🔴 HIGH", "medium": "🟠 MEDIUM", "low": "🟡 LOW"}
+_MOST_ROWS = 50
+_MOST_DETAILS = 20
+_MARKUP = re.compile(r"[^\w\s,./'\"-]|_|(?<=www)\.", re.ASCII)
+
+
+def render(run: Run) -> str:
+    return "\n".join([*_head(run), *_findings(run), *_not_tested(run), ""])
+
+
+def _head(run: Run) -> Iterator[str]:
+    summary = summarize(run)
+    yield f"## {_SIGN[summary.tone]} FAST: {summary.headline}"
+    yield ""
+    if summary.detail:
+        yield f"> {summary.detail}"
+        yield ""
+    stopped = len(run.checks) - run.count("passed") - run.count("failed")
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| Test run | {_code(run.name)} {_code(run.id)}, record {_code(run.record_id)} |"
+    yield f"| Target | {_code(run.target)}, policy {_code(run.policy)} |"
+    yield (
+        f"| Baselines | {count(len(run.checks), 'baseline')}: {run.count('passed'):,} passed, "
+        f"{run.count('failed'):,} failed, {stopped:,} stopped |"
+    )
+    yield f"| Threats | {', '.join(f'{n:,} {name.upper()}' for name, n in summary.severities.items())} |"
+    yield f"| Tested | {summary.covered:.0%} of point x type, {count(run.sent_requests, 'request')} |"
+    yield f"| Took | {duration(run.end_time - run.start_time)} |"
+    yield ""
+
+
+def _findings(run: Run) -> Iterator[str]:
+    findings = ordered(run.findings)
+    if not findings:
+        return
+    yield "| Threat | Type | Request | Point | Functional test |"
+    yield "|---|---|---|---|---|"
+    for finding in findings[:_MOST_ROWS]:
+        tests = reached_by(finding)
+        more = f" +{len(tests) - 1}" if len(tests) > 1 else ""
+        yield (
+            f"| {_LEVEL[finding.severity]} | {_text(type_name(finding.type))} "
+            f"| {_code(f'{finding.place.method} {finding.route}')} | {_code(finding.point)} "
+            f"| {_code(tests[0]) if tests else ''}{more} |"
+        )
+    if len(findings) > _MOST_ROWS:
+        yield ""
+        yield f"{len(findings) - _MOST_ROWS:,} more are in the HTML and JSON reports."
+    yield ""
+    for finding in findings[:_MOST_DETAILS]:
+        yield from _details(finding)
+
+
+def _details(finding: Finding) -> Iterator[str]:
+    title = _text(one_line(finding.title))
+    yield f"<details><summary>{_LEVEL[finding.severity]} {title}</summary>"
+    yield ""
+    if finding.description:
+        yield _text(prose(finding.description, 500))
+        yield ""
+    yield f"- request {_code(f'{finding.place.method} {attack_url(finding)}', 500)}"
+    yield f"- payload {_code(finding.evidence.payload, 500)}"
+    yield f"- seen {_code(finding.evidence.matched, 300)}"
+    if finding.cwe:
+        yield "- " + ", ".join(
+            f"[CWE-{n}](https://cwe.mitre.org/data/definitions/{n}.html)" for n in finding.cwe
+        )
+    if finding.remediation:
+        yield f"- repair: {_text(prose(finding.remediation, 500))}"
+    yield ""
+    fence = "`" * max(3, _longest_run(finding.curl) + 1)
+    yield f"{fence}sh"
+    yield visible(shorten(finding.curl, 4_000))
+    yield fence
+    yield ""
+    yield "</details>"
+    yield ""
+
+
+def _not_tested(run: Run) -> Iterator[str]:
+    for reason, checks in failures(run.checks).items():
+        yield f"- ⚠️ {count(len(checks), 'baseline')} not tested: {_code(reason)}"
+    for name, number in sorted(run.seen.items()):
+        yield f"- seen, not testable: {number:,} {_code(name)}"
+    for message in run.messages:
+        yield f"- {_code(message)}"
+
+
+def _code(text: str, limit: int = 200) -> str:
+    """A code span that the text cannot leave, fit for a table cell too."""
+    line = one_line(text, limit).strip()
+    if not line:
+        return ""
+    fence = "`" * (_longest_run(line) + 1)
+    pad = " " if line[0] == "`" or line[-1] == "`" else ""
+    return f"{fence}{pad}{line.replace('|', chr(92) + '|')}{pad}{fence}"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def _text(text: str) -> str:
+    """Prose as it is: every sign that could be markup as a character reference (CommonMark 6.2)."""
+    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", visible(text))

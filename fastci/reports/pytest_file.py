@@ -1,0 +1,149 @@
+"""Findings as runnable tests: each sends the request that proved a flaw and fails while the flaw is there."""
+
+import re
+from collections.abc import Iterator
+
+from fastci.reports.exchange import origin_of, read_message
+from fastci.reports.plain import count, one_line, text_of
+from fastci.reports.summary import ordered, reached_by, type_name
+from fastci.results import Exchange, Finding, Run
+
+_HEAD = '''\
+"""{name}: {number} as tests. Each fails while its flaw is there and passes once it is mended.
+
+    pytest --import-mode=importlib THIS_FILE        all
+    pytest --import-mode=importlib THIS_FILE -k sqli
+
+FAST_TARGET=http://host:port sends them there instead of where the flaws were found. A secret that was taken
+out of this file is read from the environment, REDACTED-1 from FAST_SECRET_1; without it the test is skipped.
+Run them only against an application that you may test.
+"""
+
+import http.client
+import os
+import re
+import socket
+import ssl
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+
+def with_secrets(request):
+    missing = sorted({{m.decode() for m in re.findall(rb"REDACTED-(\\d+)", request)}} - set(SECRETS))
+    if missing:
+        pytest.skip("set " + ", ".join("FAST_SECRET_" + number for number in missing))
+    request, marks = re.subn(rb"REDACTED-(\\d+)", lambda m: SECRETS[m[1].decode()].encode(), request)
+    if not marks:
+        return request
+    length = b"%d" % len(request.partition(b"\\r\\n\\r\\n")[2])
+    return re.sub(rb"(?i)(\\r\\ncontent-length: *)\\d+", lambda m: m[1] + length, request, count=1)
+
+
+SECRETS = {{k[12:]: v for k, v in os.environ.items() if k.startswith("FAST_SECRET_") and v}}
+
+
+def send(origin, request):
+    """Status, answer (head and body) and seconds of these exact bytes."""
+    url = urlsplit(os.environ.get("FAST_TARGET") or origin)
+    secure = url.scheme == "https"
+    connection = socket.create_connection((url.hostname, url.port or (443 if secure else 80)), timeout=60)
+    if secure:
+        context = ssl.create_default_context()
+        context.check_hostname = False  # the application is under test here, not its certificate
+        context.verify_mode = ssl.CERT_NONE
+        connection = context.wrap_socket(connection, server_hostname=url.hostname)
+    with connection:
+        started = time.monotonic()
+        connection.sendall(with_secrets(request))
+        response = http.client.HTTPResponse(connection, method=request.split(b" ", 1)[0].decode("latin-1"))
+        response.begin()
+        head = "".join(f"{{name}}: {{value}}\\r\\n" for name, value in response.getheaders())
+        body = response.read()
+        return response.status, head.encode("latin-1", "replace") + body, time.monotonic() - started
+'''
+
+_MOST_EVIDENCE = 300
+_MARGIN = 0.7
+_SLOW = 2.0
+"""Seconds by which an attack must be slower than its control for time to be the evidence."""
+
+
+def render(run: Run) -> str:
+    findings = ordered(run.findings)
+    name = one_line(run.name).replace("\\", "/").replace('"', "'")
+    head = _HEAD.format(name=name, number=count(len(findings), "finding"))
+    return "\n".join([head, *(line for n, finding in enumerate(findings, 1) for line in _test(n, finding))])
+
+
+def _test(number: int, finding: Finding) -> Iterator[str]:
+    name = re.sub(r"\W+", "_", f"{finding.type}_{finding.point}", flags=re.ASCII).strip("_").lower()
+    yield ""
+    yield f"def test_{number:04}_{name[:80]}():"
+    where = f"{one_line(finding.place.method, 20)} {one_line(finding.route)}, {one_line(finding.point)}"
+    yield f"    # {finding.severity.upper()} {type_name(finding.type)}: {where}"
+    for test in reached_by(finding)[:3]:
+        yield f"    # reached by {one_line(test)}"
+    check = _check(finding)
+    if not check:
+        yield '    pytest.skip("its evidence is not in the answer alone: see the report")'
+        yield ""
+        return
+    yield f"    origin = {origin_of(finding.place.url)!a}"
+    yield "    request = ("
+    for line in _request(finding).splitlines(keepends=True) or [b""]:
+        yield f"        {line!r}"
+    yield "    )"
+    yield "    status, answer, seconds = send(origin, request)"
+    yield f"    assert {check}"
+    yield ""
+
+
+def _request(finding: Finding) -> bytes:
+    """The attack without what would compress the answer or keep the connection open."""
+    head, separator, body = finding.evidence.attack.request.partition(b"\r\n\r\n")
+    lines = re.sub(rb"(?im)^(accept-encoding|connection|keep-alive):[^\r\n]*\r?\n?", b"", head + b"\r\n")
+    return lines.rstrip(b"\r\n") + b"\r\nConnection: close" + separator + body
+
+
+def _check(finding: Finding) -> str:
+    """What must hold once the flaw is mended, as an expression; empty when the answer alone cannot tell."""
+    evidence = finding.evidence
+    attack, control = _answer(evidence.attack), _answer(evidence.control)
+    sign = _sign(finding, attack, control)
+    if sign:
+        return f"{sign.encode('utf-8', 'surrogateescape')!r} not in answer"
+    if evidence.control and evidence.attack.status != evidence.control.status:
+        return f"status != {evidence.attack.status}"
+    usual = evidence.control.elapsed if evidence.control else 0.0
+    if evidence.attack.elapsed - usual >= _SLOW:
+        return f"seconds < {usual + (evidence.attack.elapsed - usual) * _MARGIN:.1f}"
+    return ""
+
+
+def _sign(finding: Finding, attack: str, control: str) -> str:
+    """The piece of the attack's answer that shows the flaw: what was matched, else what only attacks get."""
+    matched = finding.evidence.matched
+    if 4 <= len(matched) <= _MOST_EVIDENCE and matched in attack and matched not in control:
+        return matched
+    if not control:
+        return ""
+    usual = set(control.splitlines())
+    own = [line.strip() for line in attack.splitlines() if line not in usual]
+    again = _answer(finding.evidence.confirmation)
+    payload = finding.evidence.payload
+    lines = [line for line in own if line in again] or [line for line in own if payload and payload in line]
+    steady = [line for line in lines if 6 <= len(line) <= _MOST_EVIDENCE and not line.startswith(_VOLATILE)]
+    return max(steady, key=len, default="")
+
+
+_VOLATILE = ("Date:", "Set-Cookie:", "ETag:", "Content-Length:", "Last-Modified:", "Expires:")
+
+
+def _answer(exchange: Exchange | None) -> str:
+    """Header lines and readable body of a response as text, as `send` of the file makes them."""
+    if not exchange:
+        return ""
+    message = read_message(exchange.response)
+    return "".join(f"{name}: {value}\r\n" for name, value in message.fields) + text_of(message.readable())

@@ -1,0 +1,100 @@
+"""The brief report, as FAST prints it: state, counters, a table of the checks, then each vulnerability."""
+
+from collections.abc import Iterator
+
+from fastci.reports.exchange import attack_url
+from fastci.reports.plain import clock, count, duration, one_line, prose, visible
+from fastci.reports.summary import CONFIDENCES, WORDS, failures, ordered, reached_by, summarize, type_name
+from fastci.results import BaselineCheck, Finding, Run
+
+_RULE = "=" * 78
+_ORDER = {"FAILED": 0, "STOPPED": 1, "PASSED": 2}
+
+
+def render(run: Run) -> str:
+    return "\n".join([*_head(run), *_checks(run), *_vulnerabilities(run), ""])
+
+
+def _head(run: Run) -> Iterator[str]:
+    summary = summarize(run)
+    yield f"{one_line(run.name)}: {summary.headline}"
+    if summary.detail:
+        yield summary.detail
+    yield _RULE
+    severities = ", ".join(f"{number} {severity.upper()}" for severity, number in summary.severities.items())
+    points = ", ".join(f"{number:,} {state}" for state, number in summary.points.items())
+    facts = {
+        "State": run.state,
+        "Test run": run.id,
+        "Description": one_line(run.description),
+        "Test record": f"{run.record_id} {one_line(run.record_name)}",
+        "Policy": one_line(run.policy),
+        "Target": one_line(run.target),
+        "Domains": one_line(", ".join(run.domains)),
+        "Build": one_line(run.build_id),
+        "Started": clock(run.start_time),
+        "Took": duration(run.end_time - run.start_time),
+        "Baselines": f"{len(run.checks):,}: {run.count('passed')} passed, {run.count('failed')} failed, "
+        f"{len(run.checks) - run.count('passed') - run.count('failed')} stopped",
+        "Requests": f"{run.sent_requests:,} sent, {run.average_rps:,} a second",
+        "Points": f"{points} (point x type)",
+        "Threats": severities,
+        "Seed": f"{run.seed}, node {run.node_version or 'unknown'}",
+    }
+    yield from (f"{name + ':':<13} {value}" for name, value in facts.items() if value)
+    if run.seen:
+        seen = ", ".join(f"{number:,} {one_line(name)}" for name, number in sorted(run.seen.items()))
+        yield f"{'Not testable:':<13} {seen}"
+    yield from (f"{'Note:':<13} {one_line(message)}" for message in run.messages)
+    yield ""
+
+
+def _checks(run: Run) -> Iterator[str]:
+    if not run.checks:
+        yield "No baseline was tested."
+        yield ""
+        return
+    yield f"{'CHECK':<8} {'BASELINE':<10} {'FOUND':>5} {'SENT':>7} {'TOOK':>12}  REQUEST"
+    yield "-" * 78
+    for check in sorted(run.checks, key=lambda check: _ORDER[WORDS[check.state]]):
+        yield _row(check)
+    yield ""
+    for reason, checks in failures(run.checks).items():
+        yield f"stopped, {count(len(checks), 'baseline')}: {one_line(reason)}"
+    if failures(run.checks):
+        yield ""
+
+
+def _row(check: BaselineCheck) -> str:
+    found = str(len(check.findings)) if check.findings else "-"
+    return (
+        f"{WORDS[check.state]:<8} {one_line(check.baseline, 20):<10} {found:>5} {check.requests:>7,} "
+        f"{duration(check.elapsed):>12}  {one_line(check.method, 20)} {one_line(check.url, 200)}"
+    )
+
+
+def _vulnerabilities(run: Run) -> Iterator[str]:
+    for number, finding in enumerate(ordered(run.findings), 1):
+        yield _RULE
+        yield f"{number}. {finding.severity.upper()} ({finding.threat}) {one_line(finding.title)}"
+        yield ""
+        yield from (f"   {name + ':':<12} {value}" for name, value in _facts(finding) if value)
+        yield ""
+
+
+def _facts(finding: Finding) -> Iterator[tuple[str, str]]:
+    evidence = finding.evidence
+    yield "type", f"{finding.type}, {type_name(finding.type)}"
+    yield "where", f"{one_line(finding.place.method, 20)} {one_line(attack_url(finding), 500)}"
+    yield "point", one_line(finding.point)
+    yield "payload", one_line(evidence.payload, 500)
+    yield "seen", one_line(evidence.matched, 500)
+    yield "confidence", f"{finding.confidence}: {CONFIDENCES[finding.confidence]}"
+    yield "weakness", ", ".join(f"CWE-{number}" for number in finding.cwe)
+    for test in reached_by(finding)[:10]:
+        yield "reached by", one_line(test)
+    if len(finding.places) > 1:
+        yield "places", f"{count(len(finding.places), 'baseline')} reach it"
+    yield "id", f"{one_line(finding.id)}, fingerprint {finding.fingerprint}"
+    yield "repair", prose(finding.remediation)
+    yield "reproduce", visible(finding.curl)
