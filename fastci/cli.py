@@ -3,6 +3,7 @@
 Every option is a variable and overlays it. What each command may be told comes from the table in `config`.
 """
 
+import glob
 import json
 import os
 import signal
@@ -41,6 +42,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMATS = ("txt", "json", "html", "sarif", "junit")
 """The reports that are written after every test run."""
+LOG_WIDTH = 140
 _ALIASES = {"TEST_RUN_POLICY_ID": "--policy"}
 _NODE_ONLY = ("CI_MODE", "FAST_LISTEN", "FAST_STORE", "FAST_RECORD_ID", "FAST_RUN_ID")
 """Variables that the CI side decides itself."""
@@ -180,8 +182,11 @@ def report(results: Path | None, formats: tuple[str, ...], **given: str | None) 
     """Print and write the reports of a test run again: of a RESULTS file, else by a node in report mode."""
     with Job(given) as job:
         if results is not None:
-            paths = write_results(load_run(results), job.workspace, formats or FORMATS)
+            job.workspace.prepare()
+            paths, fault = write_results(load_run(results), job.workspace, formats or FORMATS)
             job.screen.reports(paths)
+            if fault is not None:
+                raise fault
             return ExitStatus.PASSED
         testing = SecurityTesting(job.open())
         ended, lines = job.guard(testing.report, [testing.close])
@@ -233,7 +238,10 @@ class Job:
             Path(self.settings.fast_workspace), reports=Path(reports) if reports else None
         )
         secrets = secret_values(self.environ)
-        self.screen = Screen(Console(stderr=to_stderr, highlight=False), secrets=secrets, verbose=verbose)
+        stream = sys.stderr if to_stderr else sys.stdout
+        # A CI's log is wider than what rich takes where there is no terminal.
+        console = Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
+        self.screen = Screen(console, secrets=secrets, verbose=verbose)
         self.platform = detect_platform(self.environ, self.screen.line)
         for secret in secrets:
             self.platform.mask(secret)
@@ -302,7 +310,8 @@ class Job:
             self.screen.reports(outcome.reports)
             return outcome
         timed = replace(outcome.run, steps=list(stage.steps))
-        paths = write_results(timed, self.workspace, FORMATS, job_file=self.platform.context().job_file)
+        job_file = self.platform.context().job_file
+        paths, fault = write_results(timed, self.workspace, FORMATS, job_file=job_file)
         self.platform.outputs(
             {
                 "verdict": timed.state,
@@ -317,6 +326,10 @@ class Job:
                     f"{check.baseline} {check.method} {check.url}: {check.error}", style="yellow"
                 )
         self.screen.reports(paths)
+        if fault is not None and outcome.status is not ExitStatus.VULNERABLE:
+            raise fault
+        for line in fault.lines() if fault is not None else ():
+            self.screen.line(line, style="red")
         return replace(outcome, run=timed, verdict=f"{timed.state}, {counted(timed)}")
 
 
@@ -346,12 +359,15 @@ def load_run(path: Path) -> Run:
 
 def write_results(
     run: Run, workspace: Workspace, formats: tuple[str, ...], *, job_file: str = ""
-) -> list[Path]:
-    """The results file and the reports of a run; the paths of the reports."""
+) -> tuple[list[Path], FatalError | None]:
+    """The results file and the reports of a run: the paths of the reports, and what kept one from being made."""
+    stem = f"{run.name}.{int(run.start_time)}"
     with suppress(OSError):
         (workspace.runs / f"{run.id}.json").write_text(json.dumps(to_document(run)), encoding="utf-8")
-    stem = f"{run.name}.{int(run.start_time)}"
-    return write_reports(run, workspace.reports, stem, formats, job_file=job_file)
+    try:
+        return write_reports(run, workspace.reports, stem, formats, job_file=job_file), None
+    except FatalError as fault:
+        return sorted(workspace.reports.glob(f"{glob.escape(stem)}.*")), fault
 
 
 def main(arguments: list[str] | None = None) -> None:

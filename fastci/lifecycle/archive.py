@@ -37,11 +37,11 @@ def _entry(path: PurePosixPath, kind: bytes, mode: int, owner: int) -> tarfile.T
     return entry
 
 
-def unpack(chunks: Iterator[bytes], folder: Path) -> list[Path]:
+def unpack(chunks: Iterator[bytes], folder: Path, *, private: bool = False) -> list[Path]:
     """Write the plain files at the top of the archive's one folder into `folder`, as the current user's.
 
-    Whatever else the archive holds is left out: links, devices, deeper folders, empty files. Raises
-    tarfile.TarError, OSError.
+    Whatever else the archive holds is left out: links, devices, deeper folders, empty files. A file appears
+    whole or not at all; what is `private` nobody else may read. Raises tarfile.TarError, OSError.
     """
     written = []
     with tarfile.open(fileobj=io.BufferedReader(_Stream(chunks), _BLOCK), mode="r|") as archive:
@@ -50,13 +50,15 @@ def unpack(chunks: Iterator[bytes], folder: Path) -> list[Path]:
             content = archive.extractfile(entry) if entry.isreg() and entry.size else None
             if content is None or len(path.parts) != 2 or ".." in path.parts:
                 continue
-            target = folder / path.name
-            # Never through a link that stands there.
-            target.unlink(missing_ok=True)
-            with target.open("xb") as file:
+            part = folder / f".{path.name}.part"
+            part.unlink(missing_ok=True)
+            with part.open("xb") as file:
                 while block := content.read(_BLOCK):
                     file.write(block)
-            written.append(target)
+            if private:
+                part.chmod(0o600)
+            # Takes the place of a link that stands there, never writes through it.
+            written.append(part.replace(folder / path.name))
     return written
 
 

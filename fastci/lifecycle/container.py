@@ -8,7 +8,6 @@ its client goes away).
 
 import re
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tarfile import TarError
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import docker
@@ -28,14 +27,13 @@ from docker.types import Mount
 from fastci.config import Mode, Settings
 from fastci.errors import TechnicalError, UsageError
 from fastci.lifecycle import archive, image, network, probe
-from fastci.lifecycle.interrupts import Waiter
+from fastci.lifecycle.interrupts import Waiter, heed
 from fastci.lifecycle.labels import SELECTOR, parse_labels
 from fastci.lifecycle.runtime import LISTENING_LINE, READY_LINE, Ended, Launch, Node, Place
 from fastci.lifecycle.sessions import one_at_a_time
 from fastci.lifecycle.workspace import port_taken
 
 Say = Callable[[str], None]
-T = TypeVar("T")
 
 _HOME = PurePosixPath("/var/lib/fast")
 """Where our node keeps everything: one volume, so that the rest of its file system can be read-only."""
@@ -136,7 +134,7 @@ class ContainerRuntime:
         self._say(f"pulling {name}")
         for attempt in range(1, _PULLS + 1):
             try:
-                self._patiently(lambda: self._client.images.pull(name))
+                heed(self._waiter, lambda: self._client.images.pull(name))
                 return
             except (DockerException, requests.RequestException, OSError) as error:
                 lacking = isinstance(error, NotFound) or re.search(r"denied|invalid reference", str(error))
@@ -181,7 +179,7 @@ class ContainerRuntime:
                     return str(event["error"])
             return ""
 
-        fault = self._patiently(work)
+        fault = heed(self._waiter, work)
         if fault:
             last = [line for line in said if line.strip()][-10:]
             raise TechnicalError(
@@ -189,25 +187,6 @@ class ContainerRuntime:
                 why="\n       ".join([fault, *last]),
                 hint="name a base that this engine has in FAST_BASE_IMAGE, or take --runtime process",
             )
-
-    def _patiently(self, work: Callable[[], T]) -> T:
-        """Do long work in a thread, so that a signal is heeded meanwhile."""
-        result: list[T] = []
-        fault: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                result.append(work())
-            except BaseException as error:
-                fault.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            self._waiter.pause(0.05)
-        if fault:
-            raise fault[0]
-        return result[0]
 
     # the network
 
@@ -378,7 +357,7 @@ class ContainerRuntime:
     def fetch(self, node: Node, place: Place, folder: Path) -> list[Path]:
         with _speaking(f"the {place} of the node {node.name} cannot be fetched"), suppress(NotFound):
             chunks, _ = self._client.api.get_archive(node.id, str(_folder(place, node.ours)))
-            return archive.unpack(chunks, folder)
+            return archive.unpack(chunks, folder, private=place is not Place.REPORTS)
         return []
 
     def remove(self, node: Node) -> None:

@@ -9,11 +9,15 @@ import contextlib
 import os
 import select
 import signal
+import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from fastci.errors import Interrupted
+
+T = TypeVar("T")
 
 REPEATED = 0.5
 """Seconds: a second signal within this time is the same wish, delivered twice (terminal and wrapper)."""
@@ -37,6 +41,28 @@ class Waiter(Protocol):
     def grace(self, seconds: float) -> float:
         """How long to wait for an end that was asked for: `seconds`, less once interrupted."""
         ...
+
+
+def heed(waiter: Waiter, work: Callable[[], T]) -> T:
+    """Do work that blocks, in a thread, so that an interruption is heeded; the thread is then left behind."""
+    result: list[T] = []
+    fault: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            fault.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    tick = 0.001
+    while thread.is_alive():
+        waiter.pause(tick)
+        tick = min(tick * 2, 0.05)
+    if fault:
+        raise fault[0]
+    return result[0]
 
 
 class Signals:

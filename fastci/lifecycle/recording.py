@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fastci.config import Mode
 from fastci.errors import FatalError, TechnicalError, UsageError
 from fastci.lifecycle import nodes, probe, sessions
+from fastci.lifecycle.interrupts import heed
 from fastci.lifecycle.runtime import READY_LINE, Node, Place
 from fastci.lifecycle.stage import Stage
 from fastci.lifecycle.surroundings import proxy_environment
@@ -43,7 +44,7 @@ class Recording:
             elif not self._stage.runtime.shares_network:
                 note.state, note.text = "skipped", f"{url} is asked from the node's network, in step 2"
             else:
-                answer = probe.ask_target(url)
+                answer = heed(self._stage.waiter, lambda: probe.ask_target(url))
                 if answer.fault:
                     raise self._unreachable(answer.fault)
                 note.text = f"{url} answers with status {answer.status}"
@@ -95,7 +96,7 @@ class Recording:
             targets = _plain_hosts(self._stage.settings.allowed_hosts)
             if self._stage.settings.target_uri:
                 targets.append(probe.address_of(self._stage.settings.target_uri)[0])
-            ca = probe.fetch_ca(self.proxy_url)
+            ca = heed(self._stage.waiter, lambda: probe.fetch_ca(self.proxy_url))
             try:
                 self.environment = proxy_environment(
                     self.proxy_url,

@@ -14,7 +14,6 @@ _COLOURS = {"done": "green", "failed": "red", "skipped": "dim", "interrupted": "
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 _LAST = 7
 _HEARTBEAT = 30.0
-_WIDE = 120
 _ANNOUNCED = (4, 6)
 """Steps that may take long: they are named when they begin, too."""
 
@@ -60,8 +59,7 @@ class Screen:
             table.add_column(column, overflow="fold")
         for finding in sorted(run.findings, key=lambda f: (-f.threat, f.type, f.route, f.point)):
             table.add_row(*_row(finding))
-        width = None if self._console.is_terminal else _WIDE
-        self._console.print(table, width=width)
+        self._console.print(table)
 
     def reports(self, paths: Sequence[Path]) -> None:
         for path in paths:

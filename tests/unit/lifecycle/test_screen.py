@@ -15,7 +15,8 @@ def finding(kind, threat, route="/items/{}"):
     exchange = Exchange(request=b"GET / HTTP/1.1\r\n\r\n", response=b"", status=200, elapsed=0.1)
     return Finding(
         id="v1", type=kind, threat=threat, code="c", title=f"{kind} it is", description="",
-        point="GET_q_value", route=route, confidence="confirmed", evidence=Evidence(payload="p", matched="m", attack=exchange),
+        point="GET_q_value", route=route, confidence="confirmed",
+        evidence=Evidence(payload="p", matched="m", attack=exchange),
         places=[Place(baseline="bl_1", method="GET", url="http://app/items/1")],
     )  # fmt: skip
 
