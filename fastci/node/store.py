@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError
@@ -129,13 +130,15 @@ class Recorder:
             facts = {"id": record_id, "name": name, "build_id": build_id, "format": _FORMAT}
             self._connection.execute(_FACTS.insert(), {**facts, "created": time.time()})
             self._connection.commit()
+            # Past SQLAlchemy: on the way of every response its bookkeeping costs twice the insert itself.
+            self._driver = cast(sqlite3.Connection, self._connection.connection.driver_connection)
         path.chmod(stat.S_IRUSR | stat.S_IWUSR)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
         try:
             yield
-        except (DatabaseError, OSError) as error:
+        except (DatabaseError, sqlite3.Error, OSError) as error:
             why = str(getattr(error, "orig", error))
             raise TechnicalError(f"the record {self.path.name} cannot be written", why=why) from error
 
@@ -152,8 +155,28 @@ class Recorder:
         truncated: bool = False,
     ) -> None:
         """Take one exchange; it is in the record after the next `commit`."""
-        row = (origin.scheme, origin.host, origin.port, request.head(), request.body, response.head(),
-               response.body, started, duration, connection, test, truncated)  # fmt: skip
+        self.add_wire(
+            origin, request.head(), request.body, response.head(), response.body, started=started,
+            duration=duration, connection=connection, test=test, truncated=truncated,
+        )  # fmt: skip
+
+    def add_wire(
+        self,
+        origin: Origin,
+        request_head: bytes,
+        request_body: bytes,
+        response_head: bytes,
+        response_body: bytes,
+        *,
+        started: float,
+        duration: float,
+        connection: int,
+        test: str,
+        truncated: bool,
+    ) -> None:
+        """The same from bytes: heads as on the wire, bodies without transfer coding."""
+        row = (origin.scheme, origin.host, origin.port, request_head, request_body, response_head,
+               response_body, started, duration, connection, test, truncated)  # fmt: skip
         self._pending.append(row)
 
     def see(self, kind: str, host: str) -> None:
@@ -161,13 +184,19 @@ class Recorder:
         self._seen[kind, host] = self._seen.get((kind, host), 0) + 1
 
     def commit(self) -> None:
+        """Make durable what was added. What could not be written is dropped: nobody may count on it."""
         if not self._pending:
             return
+        pending, self._pending = self._pending, []
         with self._guard():
-            self._connection.exec_driver_sql(_INSERT, self._pending)
-            self._connection.commit()
-        self.count += len(self._pending)
-        self._pending.clear()
+            try:
+                self._driver.executemany(_INSERT, pending)
+                self._driver.commit()
+            except sqlite3.Error:
+                with suppress(sqlite3.Error):
+                    self._driver.rollback()
+                raise
+        self.count += len(pending)
 
     def close(self) -> None:
         """Write what is left, mark the record closed. Afterwards the file stands alone (no log beside it)."""

@@ -1,0 +1,49 @@
+"""What the proxy answers itself: its health, its certificate, and why something did not work."""
+
+import json
+from http import HTTPStatus
+
+NODE_HOST = "fast.node"
+"""A name that always means the node itself, so that its pages are reached through the proxy as well."""
+HEALTH = b"/health"
+CERTIFICATE = b"/ca.pem"
+
+
+def has_page(target: bytes) -> bool:
+    """Whether a request target, in any form, names one of the node's pages."""
+    path = target.partition(b"?")[0]
+    return path.endswith((HEALTH, CERTIFICATE))
+
+
+def render_page(path: bytes, *, record: str, baselines: int, certificate: bytes) -> tuple[int, str, bytes]:
+    """Status, content type and body of the node's page at this path (a query is ignored)."""
+    path = path.partition(b"?")[0]
+    if path == HEALTH:
+        facts = {"status": "recording", "record": record, "baselines": baselines}
+        return 200, "application/json", json.dumps(facts).encode() + b"\n"
+    if path == CERTIFICATE:
+        return 200, "application/x-x509-ca-cert", certificate
+    text = (
+        "this is a recording proxy with two pages of its own, /health and /ca.pem; "
+        "to reach a target, set it as the client's HTTP proxy\n"
+    )
+    return 404, "text/plain; charset=utf-8", text.encode()
+
+
+def render_answer(
+    status: int, content_type: str, body: bytes, *, keep_alive: bool = False, head_only: bool = False
+) -> bytes:
+    """A whole response of the proxy itself."""
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        f"Connection: {'keep-alive' if keep_alive else 'close'}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if head_only else body)
+
+
+def render_error(status: int, reason: str) -> bytes:
+    """A whole response that says in one line why there is no other."""
+    line = " ".join(reason.split())
+    return render_answer(status, "text/plain; charset=utf-8", f"FAST proxy: {line}\n".encode())

@@ -1,0 +1,383 @@
+"""One exchange after the other: a request to its target, the response back, both into the record."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from fastci.node.proxy.authority import Authority
+from fastci.node.proxy.connection import Connection
+from fastci.node.proxy.dialer import Dialer
+from fastci.node.proxy.filters import HostFilter
+from fastci.node.proxy.journal import Journal
+from fastci.node.proxy.place import Place, Places
+from fastci.node.proxy.target import Target, TargetError
+from fastci.node.proxy.wire import BadMessage, Body, RequestHead
+from fastci.node.store import Recorder
+
+_SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+_IDEMPOTENT = _SAFE | {b"PUT", b"DELETE"}
+
+IDLE = "idle"
+"""Reading the head of the next request."""
+OPENING = "opening"
+"""Waiting for a connection to the target."""
+SENDING = "sending"
+"""Passing on the body of a request."""
+WAITING = "waiting"
+"""The request is sent; its response, or its place in the record, is awaited."""
+SNIFFING = "sniffing"
+"""After CONNECT, before the first bytes tell what is spoken."""
+TUNNEL = "tunnel"
+"""Passing on bytes that are none of our business."""
+
+
+@dataclass(kw_only=True)
+class Proxy:
+    """What all connections of one proxy share."""
+
+    loop: asyncio.AbstractEventLoop
+    recorder: Recorder
+    journal: Journal
+    dialer: Dialer
+    places: Places
+    authority: Authority
+    admitted: HostFilter
+    max_body: int
+    response_timeout: float
+    say: Callable[[str], None]
+    on_empty: Callable[[], None]
+    relays: "set[Relay]" = field(default_factory=set)
+    connections: int = 0
+    stopping: bool = False
+    distrusted: set[str] = field(default_factory=set)
+
+
+class Exchange:
+    """A request on its way, until its response is delivered."""
+
+    __slots__ = ("begun", "body", "delivered", "finished", "forward", "head", "place", "recorded", "retried",
+                 "stale", "started")  # fmt: skip
+
+    def __init__(
+        self, head: RequestHead, place: Place, forward: bytes, body: Body | None, recorded: bool
+    ) -> None:
+        self.head = head
+        self.place = place
+        self.forward = forward
+        self.body = body
+        self.recorded = recorded
+        self.started = time.time()
+        self.begun = time.monotonic()
+        self.stale = False
+        """It went over a connection that had been used before, so that one may have died of age."""
+        self.retried = False
+        self.finished = False
+        """The whole response is here."""
+        self.delivered = False
+        """The whole response is with the client, although the request may still be on its way."""
+
+    @property
+    def sent(self) -> bool:
+        return self.body is None or self.body.done
+
+
+class Relay(Connection):
+    """The client's side of exchanges, one at a time; a subclass reads requests and calls `exchange`."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(proxy.loop)
+        proxy.connections += 1
+        self.number = proxy.connections
+        self.state = IDLE
+        self.proxy = proxy
+        self.buffer = b""
+        """What the client sent and nobody has taken yet."""
+        self.target: Target | None = None
+        self.current: Exchange | None = None
+        self.half_closed = False
+        self._last = b""
+        self._task: asyncio.Task[None] | None = None
+        self._full = False
+
+    # for subclasses to override
+
+    def advance(self) -> None:
+        """Go on with what is in the buffer."""
+
+    def refuse(self, status: int, reason: str) -> None:
+        """Answer in the target's place and part from this client."""
+
+    def finish(self) -> None:
+        """Close as soon as what is under way is done."""
+
+    # a request begins
+
+    def exchange(self, head: RequestHead, place: Place, forward: bytes) -> None:
+        """Send this request to its target, with the body that follows in the buffer."""
+        proxy = self.proxy
+        recorded = proxy.admitted.admits_header(head.host or place.authority)
+        if not recorded:
+            proxy.recorder.see("filtered", place.origin.host)
+        body = head.body(proxy.max_body if recorded else 0)
+        exchange = self.current = Exchange(head, place, forward, body, recorded)
+        target = self._ready_target(exchange)
+        if target:
+            self._start(exchange, target)
+        else:
+            self._open(exchange)
+
+    def feed_body(self) -> None:
+        """Pass on what the buffer has of the request's body."""
+        exchange, data = self.current, self.buffer
+        assert exchange
+        assert exchange.body
+        try:
+            stop = exchange.body.feed(data, 0)
+        except BadMessage as error:
+            self.refuse(error.status, str(error))
+            return
+        self.buffer = data[stop:]
+        if self.target:
+            self.target.write(data if stop == len(data) else data[:stop])
+        if exchange.body.done:
+            self.state = WAITING
+            if exchange.delivered:
+                self._complete(exchange)
+
+    def _ready_target(self, exchange: Exchange) -> Target | None:
+        key, target = exchange.place.key, self.target
+        if target is not None:
+            if target.closed:
+                self.target = None
+            elif target.key is key or target.key == key:
+                return target
+            elif target.key is None:
+                # The connection that CONNECT opened; for TLS it has to be secured first.
+                return target if key.scheme == "http" else None
+            else:
+                self.let_go()
+        # What somebody else left may be about to close: only for a request that can be repeated.
+        if exchange.body is None and exchange.head.method in _SAFE:
+            return self.proxy.dialer.take(key)
+        return None
+
+    def _open(self, exchange: Exchange) -> None:
+        self.state = OPENING
+        self.run(self._open_target(exchange))
+
+    async def _open_target(self, exchange: Exchange) -> None:
+        key, dialer = exchange.place.key, self.proxy.dialer
+        target = self.target
+        try:
+            if target is None:
+                target = self.target = await dialer.open(key.host, key.port)
+            if key.scheme == "https":
+                target.detach()
+                await dialer.secure(target, key.server_name)
+        except TargetError as error:
+            self.let_go()
+            self.refuse(error.status, str(error))
+            return
+        self._start(exchange, target)
+        self.advance()
+
+    def _start(self, exchange: Exchange, target: Target) -> None:
+        self.target = target
+        target.key = exchange.place.key
+        exchange.stale = target.used
+        data, body = exchange.forward, exchange.body
+        self.state = WAITING
+        if body is not None:
+            if self.buffer:
+                try:
+                    stop = body.feed(self.buffer, 0)
+                except BadMessage as error:
+                    self.refuse(error.status, str(error))
+                    return
+                data += self.buffer[:stop]
+                self.buffer = self.buffer[stop:]
+            if not body.done:
+                self.state = SENDING
+        self.pause(False)
+        target.begin(self, exchange.head.method, self.proxy.max_body if exchange.recorded else 0, data)
+        if self._full:
+            target.pause(True)
+
+    def let_go(self) -> None:
+        """Part from the connection to the target; the next client may have it if it is in order."""
+        target, self.target = self.target, None
+        if target:
+            self.proxy.dialer.give(target)
+
+    def run(self, work: Coroutine[object, object, None]) -> None:
+        """Do what needs waiting; ends with this connection."""
+        self._task = self.loop.create_task(work)
+        self._task.add_done_callback(self._worked)
+
+    def _worked(self, task: "asyncio.Task[None]") -> None:
+        if self._task is task:
+            self._task = None
+        if not task.cancelled() and task.exception():
+            self.proxy.say(f"[error] a connection was dropped: {task.exception()!r}")
+            self.abort()
+
+    # the target answers
+
+    def on_interim(self, data: bytes) -> None:
+        self.write(data)
+
+    def on_piece(self, data: bytes) -> None:
+        self.write(data)
+
+    def on_finished(self, last: bytes) -> None:
+        exchange, target = self.current, self.target
+        assert exchange
+        assert target
+        response, body, sent = target.response, target.response_body, exchange.body
+        assert response
+        self._last = last
+        exchange.finished = True
+        if not exchange.recorded:
+            self.release()
+            return
+        self.proxy.journal.add(
+            self,
+            exchange.place.origin,
+            (exchange.forward, sent.content() if sent else b""),
+            (response.raw, body.content() if body else b""),
+            started=exchange.started,
+            duration=time.monotonic() - exchange.begun,
+            connection=self.number,
+            test=exchange.head.test.decode("utf-8", "replace"),
+            truncated=bool((body and body.truncated) or (sent and (sent.truncated or not sent.done))),
+        )
+
+    def release(self) -> None:
+        """The exchange is in the record: let the last bytes go."""
+        exchange, last = self.current, self._last
+        self._last = b""
+        assert exchange
+        exchange.delivered = True
+        if self.closed:
+            self.let_go()
+            return
+        if last:
+            self.write(last)
+        if exchange.sent:
+            self._complete(exchange)
+        elif not self.target or self.target.closed:
+            self.linger()
+
+    def _complete(self, exchange: Exchange) -> None:
+        """Both messages are through: on to the next request, or good-bye."""
+        target = self.target
+        response = target.response if target else None
+        self.current = None
+        if target and not target.reusable:
+            self.let_go()
+        stays = exchange.head.keep_alive and response and response.keep_alive
+        if not stays or self.half_closed or self.proxy.stopping:
+            self.let_go()
+            self.close()
+            return
+        self.state = IDLE
+        self.pause(False)
+        if self.buffer:
+            self.advance()
+
+    def on_failed(self, reason: str) -> None:
+        exchange, target = self.current, self.target
+        self.target = None
+        assert exchange
+        assert target
+        if target.response:
+            # The client sees what a direct client would: an answer that breaks off.
+            self.proxy.recorder.see("upstream-failed", exchange.place.origin.host)
+            self.current = None
+            if target.response.length < 0:
+                self.abort()
+            else:
+                self.close()
+        elif not exchange.stale:
+            self.refuse(502, reason)
+        elif exchange.retried or exchange.body or exchange.head.method not in _IDEMPOTENT:
+            # It may have been carried out. Closing leaves the decision to the client, as without a proxy.
+            self.current = None
+            self.close()
+        else:
+            exchange.retried = True
+            self._open(exchange)
+
+    def on_upgraded(self, data: bytes) -> None:
+        exchange = self.current
+        assert exchange
+        self.proxy.recorder.see("upgrade", exchange.place.origin.host)
+        self.current = None
+        self.write(data)
+        self.pass_through()
+
+    def pass_through(self) -> None:
+        """From here on bytes go both ways untouched."""
+        self.state = TUNNEL
+        self.pause(False)
+        if self.target:
+            data, self.buffer = self.buffer, b""
+            if data:
+                self.target.write(data)
+            if self.half_closed:
+                self.target.end()
+
+    def on_raw(self, data: bytes) -> None:
+        self.write(data)
+
+    def on_raw_end(self) -> None:
+        if self.state is TUNNEL:
+            self.end()
+        else:
+            self.close()
+
+    def on_lost(self) -> None:
+        self.target = None
+        if self.state in (TUNNEL, SNIFFING):
+            self.close()
+        elif self.current and self.current.delivered:
+            self.linger()
+
+    def on_target_full(self, is_full: bool) -> None:
+        self.pause(is_full)
+
+    # what the connection tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.proxy.relays.add(self)
+
+    def lost(self, error: Exception | None) -> None:
+        proxy, exchange = self.proxy, self.current
+        proxy.relays.discard(self)
+        if self._task:
+            self._task.cancel()
+        if exchange and not exchange.finished:
+            proxy.recorder.see("client-left", exchange.place.origin.host)
+        if not exchange or not exchange.finished or exchange.delivered:
+            self.let_go()
+        if not proxy.relays:
+            proxy.on_empty()
+
+    def full(self, is_full: bool) -> None:
+        self._full = is_full
+        if self.target:
+            self.target.pause(is_full)
+
+    def check(self, now: float) -> None:
+        """End the wait for a target that keeps silent; `now` as time.monotonic()."""
+        exchange, target = self.current, self.target
+        if (
+            self.state is WAITING
+            and exchange
+            and target
+            and not target.response
+            and now - exchange.begun > self.proxy.response_timeout
+        ):
+            self.refuse(504, f"no answer from the target within {self.proxy.response_timeout:g} s")

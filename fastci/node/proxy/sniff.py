@@ -1,0 +1,30 @@
+"""What the first bytes in a tunnel tell about what is spoken there."""
+
+import re
+from enum import Enum
+
+from fastci.node.proxy.tls import ClientHello, parse_client_hello
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}"
+_REQUEST_LINE = re.compile(_TOKEN + rb" [^\r\n]* HTTP/1\.[01]\r?\n")
+_BEGINNING = re.compile(_TOKEN + rb"(?: [^\r\n]*\r?)?\Z")
+
+
+class Speech(Enum):
+    UNDECIDED = "more bytes are needed"
+    TLS = "TLS"
+    HTTP = "HTTP/1.x in plain text"
+    OTHER = "something else, HTTP/2 in plain text included"
+
+
+def sniff(data: bytes) -> tuple[Speech, ClientHello | None]:
+    """What `data`, the beginning of what a client says, is; with the ClientHello if it is TLS."""
+    if data[:1] == b"\x16":
+        try:
+            hello = parse_client_hello(data)
+        except ValueError:
+            return Speech.OTHER, None
+        return (Speech.TLS, hello) if hello else (Speech.UNDECIDED, None)
+    if _REQUEST_LINE.match(data):
+        return Speech.HTTP, None
+    return (Speech.UNDECIDED if _BEGINNING.match(data) else Speech.OTHER), None

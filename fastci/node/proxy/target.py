@@ -1,0 +1,225 @@
+"""A connection to the target application: sends requests, reads the framing of responses, passes bytes on."""
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastci.node.proxy.connection import Connection
+from fastci.node.proxy.wire import HEAD_LIMIT, UNTIL_CLOSE, BadMessage, Body, ResponseHead, head_end
+
+
+class TargetError(Exception):
+    """The target gave no answer. `status` is what the client is told, the text is the reason."""
+
+    def __init__(self, reason: str, status: int = 502) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """What two requests must share to use one connection. `server_name` is the name asked for by TLS."""
+
+    scheme: str
+    host: str
+    port: int
+    server_name: str = ""
+
+
+class User(Protocol):
+    """Who uses a connection to the target: gets its answer piece by piece."""
+
+    def on_interim(self, data: bytes) -> None:
+        """A 1xx response before the real one."""
+
+    def on_piece(self, data: bytes) -> None:
+        """Bytes of the response that are not its last ones."""
+
+    def on_finished(self, last: bytes) -> None:
+        """The last bytes of the response; none where the connection's end was its end."""
+
+    def on_failed(self, reason: str) -> None:
+        """No response will come, or not the rest of it."""
+
+    def on_upgraded(self, data: bytes) -> None:
+        """The target switched protocols: the head that says so and what followed. Then `on_raw` is called."""
+
+    def on_raw(self, data: bytes) -> None:
+        """Bytes that are not HTTP, or not asked for yet."""
+
+    def on_raw_end(self) -> None:
+        """The target sends no more raw bytes."""
+
+    def on_lost(self) -> None:
+        """The connection is gone, and no response was awaited on it."""
+
+    def on_target_full(self, is_full: bool) -> None:
+        """The target takes bytes slower than they come, or has caught up."""
+
+
+class Target(Connection):
+    """One connection to the target; carries one exchange at a time, or raw bytes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.key: Key | None = None
+        """What it may be used for; None while it is open, but not given to any origin."""
+        self.used = False
+        """A response came on it before: the target may close it at any moment."""
+        self.idle_since = 0.0
+        self.reusable = False
+        self.response: ResponseHead | None = None
+        self.response_body: Body | None = None
+        self._user: User | None = None
+        self._secured: asyncio.Future[None] | None = None
+        self._raw = True
+        self._awaiting = False
+        self._method = b""
+        self._limit = 0
+        self._buffer = b""
+
+    def attach(self, user: User) -> None:
+        """Give raw bytes to `user`, those too that came before."""
+        self._user = user
+        self._raw = True
+        if self._buffer:
+            early, self._buffer = self._buffer, b""
+            self.loop.call_soon(user.on_raw, early)
+        self.pause(False)
+
+    def detach(self) -> None:
+        """Tell nobody any more what comes. Raw bytes are kept for the next user."""
+        self._user = None
+
+    def begin(self, user: User, method: bytes, limit: int, data: bytes) -> None:
+        """Send the first bytes of a request. Its response goes to `user`; `limit` bytes of body are kept."""
+        self._user = user
+        self._raw = False
+        self._method = method
+        self._limit = limit
+        self._awaiting = True
+        self.reusable = False
+        self.response = None
+        self.response_body = None
+        self.write(data)
+        if self._buffer:
+            # It spoke before it was asked; a direct client would take that for the answer.
+            early, self._buffer = self._buffer, b""
+            self.loop.call_soon(self.received, early)
+            self.pause(False)
+
+    async def secure(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Begin TLS and wait for it. Raises TargetError with the reason when the target refuses."""
+        self._secured = self.loop.create_future()
+        self.speak_tls(context, server_side=False, server_name=server_name)
+        self.pause(False)
+        await self._secured
+
+    # what the connection tells
+
+    def received(self, data: bytes) -> None:
+        if self._awaiting and self._user:
+            try:
+                self._read_response(self._user, data)
+            except BadMessage as error:
+                self._fail(f"the answer of the target makes no sense: {error}")
+        elif not self._raw:
+            # Bytes that nobody asked for: whatever they are, they do not answer the next request.
+            self.close()
+        elif self._user:
+            self._user.on_raw(data)
+        else:
+            self._buffer += data
+            self.pause(True)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._secured and not self._secured.done() and self.established:
+            self._secured.set_result(None)
+
+    def ended(self) -> bool:
+        if self._raw and self._user:
+            self._user.on_raw_end()
+            return True
+        return False
+
+    def refused(self, error: ssl.SSLError | None) -> None:
+        reason = f"TLS with the target failed: {error.reason if error else 'it closed the connection'}"
+        if self._secured and not self._secured.done():
+            self._secured.set_exception(TargetError(reason))
+        elif self._awaiting:
+            self._fail(reason)
+
+    def lost(self, error: Exception | None) -> None:
+        if self._secured and not self._secured.done():
+            self._secured.set_exception(
+                TargetError("the target closed the connection during the TLS handshake")
+            )
+        user = self._user
+        if not self._awaiting:
+            self._user = None
+            if user:
+                user.on_lost()
+        elif user and error is None and self.response and self.response.length == UNTIL_CLOSE:
+            self._awaiting = False
+            user.on_finished(b"")
+        else:
+            self._fail(f"the target closed the connection{because(error)} before its answer was complete")
+
+    def full(self, is_full: bool) -> None:
+        if self._user:
+            self._user.on_target_full(is_full)
+
+    def _read_response(self, user: User, data: bytes) -> None:
+        response, body = self.response, self.response_body
+        if response is not None:
+            stop = body.feed(data, 0) if body else 0
+        else:
+            if self._buffer:
+                data, self._buffer = self._buffer + data, b""
+            while True:
+                stop = head_end(data)
+                if stop < 0:
+                    if len(data) > HEAD_LIMIT:
+                        raise BadMessage("its head is too long")
+                    self._buffer = data
+                    return
+                response = ResponseHead(data if stop == len(data) else data[:stop], self._method)
+                if response.status >= 200:
+                    break
+                if response.status == 101:
+                    self._awaiting, self._raw = False, True
+                    user.on_upgraded(data)
+                    return
+                user.on_interim(data[:stop])
+                data = data[stop:]
+            self.response = response
+            body = self.response_body = response.body(self._limit)
+            if body:
+                stop = body.feed(data, stop)
+        if body and not body.done:
+            user.on_piece(data)
+            return
+        self._awaiting = False
+        self.used = True
+        self.reusable = response.keep_alive and stop == len(data)
+        user.on_finished(data if stop == len(data) else data[:stop])
+
+    def _fail(self, reason: str) -> None:
+        user, self._user = self._user, None
+        self._awaiting = False
+        self.close()
+        if user:
+            user.on_failed(reason)
+
+
+def because(error: Exception | None) -> str:
+    """`: reason` to end a message with, empty when there is none."""
+    if error is None:
+        return ""
+    number = getattr(error, "errno", None) or 0
+    # The loops wrap the system's words in their own; numbers of name resolution are below zero.
+    text = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
+    return f": {text}" if text else ""

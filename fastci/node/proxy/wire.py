@@ -1,0 +1,300 @@
+"""Where HTTP/1.x messages begin and end (RFC 9112), without any I/O.
+
+The proxy passes bytes on as they came, so it needs to know a message's framing and a few header values, and
+otherwise keeps its hands off: heads are cut out of the stream whole, bodies are followed, not rebuilt.
+"""
+
+import re
+from typing import Protocol
+
+HEAD_LIMIT = 256 * 1024
+"""Bytes of a head, of a chunk's size line, or of all trailers, that are read before giving up."""
+
+_FIELDS = re.compile(
+    rb"\n(connection|content-length|transfer-encoding|host|proxy-authorization|proxy-connection|"
+    rb"x-fast-test)[ \t]*:[ \t]*([^\r\n]*)",
+    re.IGNORECASE,
+)
+_FRAMING = re.compile(
+    rb"\n(connection|content-length|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
+)
+_TEST_LINE = re.compile(rb"(?im)^x-fast-test[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
+_OWN_LINES = re.compile(
+    rb"(?im)^(?:proxy-authorization|proxy-connection|x-fast-test)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
+)
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\Z")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([0-9]{3})(?=[ \t\r\n])")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_BODYLESS_STATUS = frozenset((204, 304))
+
+UNTIL_CLOSE = -1
+CHUNKED = -2
+"""Framings beside a length in bytes."""
+
+
+class BadMessage(ValueError):
+    """These bytes are not the HTTP/1.x message they should be; `status` is what a client is told."""
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+def head_end(data: bytes) -> int:
+    """Where the body begins, behind the empty line; -1 when the head is not complete yet.
+
+    Bare line feeds count as line ends (RFC 9112, section 2.2).
+    """
+    end = data.find(b"\r\n\r\n")
+    if end >= 0:
+        bare = data.find(b"\n\n", 0, end)
+        return end + 4 if bare < 0 else bare + 2
+    blank = _BLANK_LINE.search(data)
+    return blank.end() if blank else -1
+
+
+class Body(Protocol):
+    """Follows a body over the wire and keeps its decoded content, up to a limit."""
+
+    done: bool
+    truncated: bool
+
+    def feed(self, data: bytes, start: int) -> int:
+        """Take what belongs to the body from `data[start:]`; the index behind it. Raises BadMessage."""
+
+    def content(self) -> bytes: ...
+
+
+class _Kept:
+    """The content of a body as far as there is room for it."""
+
+    __slots__ = ("_pieces", "_room", "done", "truncated")
+
+    def __init__(self, limit: int) -> None:
+        self._room = limit
+        self._pieces: list[bytes] = []
+        self.truncated = False
+        self.done = False
+
+    def _keep(self, piece: bytes) -> None:
+        if len(piece) > self._room:
+            self.truncated = True
+            piece = piece[: self._room]
+        if piece:
+            self._room -= len(piece)
+            self._pieces.append(piece)
+
+    def content(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+class LengthBody(_Kept):
+    """A body of `length` bytes; of UNTIL_CLOSE, one that only the end of the connection ends."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(limit)
+        self._left = length
+        self.done = length == 0
+
+    def feed(self, data: bytes, start: int) -> int:
+        end = len(data)
+        if self._left >= 0:
+            end = min(end, start + self._left)
+            self._left -= end - start
+            self.done = self._left == 0
+        self._keep(data[start:end])
+        return end
+
+
+class ChunkedBody(_Kept):
+    """A body in chunked transfer coding (RFC 9112, section 7.1), trailers included in what it spans."""
+
+    __slots__ = ("_left", "_line", "_trailers", "_within")
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._left = 0
+        self._line = b""
+        self._within = b"size"
+        self._trailers = 0
+
+    def feed(self, data: bytes, start: int) -> int:
+        at, end = start, len(data)
+        while at < end and not self.done:
+            if self._left:
+                stop = min(end, at + self._left)
+                self._keep(data[at:stop])
+                self._left -= stop - at
+                at = stop
+                continue
+            feed = data.find(b"\n", at) + 1
+            self._line += data[at : feed or end]
+            at = feed or end
+            if len(self._line) > HEAD_LIMIT:
+                raise BadMessage("a line of the chunked coding is too long")
+            if feed:
+                self._take_line(self._line.strip())
+                self._line = b""
+        return at
+
+    def _take_line(self, line: bytes) -> None:
+        if self._within == b"size":
+            size = line.partition(b";")[0].strip()
+            if not _SIZE.match(size):
+                raise BadMessage(f"{size[:20]!r} is not the size of a chunk")
+            self._left = int(size, 16)
+            self._within = b"end" if self._left else b"trailers"
+        elif self._within == b"end":
+            if line:
+                raise BadMessage("a chunk is longer than its size says")
+            self._within = b"size"
+        elif not line:
+            self.done = True
+        else:
+            self._trailers += len(line)
+            if self._trailers > HEAD_LIMIT:
+                raise BadMessage("the trailers are too long")
+
+
+def _new_body(framing: int, limit: int) -> Body | None:
+    if framing == 0:
+        return None
+    return ChunkedBody(limit) if framing == CHUNKED else LengthBody(framing, limit)
+
+
+class RequestHead:
+    """What the proxy must know of a request. `raw` is the head as it came, request line first.
+
+    `length` is the body's framing: bytes, or CHUNKED. `host` is None without a Host header.
+    """
+
+    __slots__ = (
+        "_own", "authorization", "host", "keep_alive", "length", "line_end", "method", "raw", "target", "test"
+    )  # fmt: skip
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.line_end = raw.index(b"\n")
+        line = raw[: self.line_end].rstrip(b"\r")
+        self.method, _, rest = line.partition(b" ")
+        self.target, _, version = rest.rpartition(b" ")
+        if not self.target or not _METHOD.match(self.method):
+            raise BadMessage(f"{line[:60]!r} is not the first line of an HTTP request")
+        if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+            raise BadMessage(f"{version[:20]!r} is not HTTP/1.1", 505 if version[:5] == b"HTTP/" else 400)
+        self.host: bytes | None = None
+        self.test = b""
+        self.authorization = b""
+        self._own = False
+        self.keep_alive = version == b"HTTP/1.1"
+        length, chunked = -1, False
+        for name, value in _FIELDS.findall(raw, self.line_end):
+            name = name.lower()
+            if name == b"host":
+                self.host = value.strip()
+            elif name == b"connection":
+                self.keep_alive = _stays_open(value, self.keep_alive)
+            elif name == b"content-length":
+                length = _length(value, length)
+            elif name == b"transfer-encoding":
+                chunked = _is_chunked(value)
+                if not chunked:
+                    raise BadMessage("the body of a request must end its transfer codings with chunked", 501)
+            else:
+                self._own = True
+                if name == b"x-fast-test":
+                    self.test = value.strip()
+                elif name == b"proxy-authorization":
+                    self.authorization = value.strip()
+        self.length = CHUNKED if chunked else max(length, 0)
+
+    def body(self, limit: int) -> Body | None:
+        """A follower for this request's body, None when it has none."""
+        return _new_body(self.length, limit)
+
+    def forwarded(self, target: bytes, authority: bytes) -> bytes:
+        """The head for the origin: origin-form target, without what was said to the proxy only.
+
+        A Host header that differs from the target's authority stays, against RFC 9112, section 3.2.2: a test
+        that sets its own Host means it. A missing one is added.
+        """
+        head = self.raw
+        version = head.rindex(b" ", 0, self.line_end)
+        line = self.method + b" " + target + head[version : self.line_end + 1]
+        if self.host is None:
+            line += b"Host: " + authority + b"\r\n"
+        rest = head[self.line_end + 1 :]
+        return line + (_OWN_LINES.sub(b"", rest) if self._own else rest)
+
+    def forwarded_inside(self) -> bytes:
+        """The head for the origin at the end of a tunnel: only the name of the test is taken out."""
+        return _TEST_LINE.sub(b"", self.raw) if self.test else self.raw
+
+
+class ResponseHead:
+    """What the proxy must know of a response to `method`; `length` as in RequestHead, or UNTIL_CLOSE.
+
+    A Content-Length that makes no sense leaves the end to the connection: the client is to judge it.
+    """
+
+    __slots__ = ("keep_alive", "length", "raw", "status")
+
+    def __init__(self, raw: bytes, method: bytes) -> None:
+        self.raw = raw
+        start = _STATUS_LINE.match(raw)
+        if not start:
+            raise BadMessage(f"{raw[:60]!r} is not the beginning of an HTTP/1.x response", 502)
+        self.status = int(start[2])
+        self.keep_alive = start[1] != b"0"
+        length, chunked = UNTIL_CLOSE, False
+        for name, value in _FRAMING.findall(raw, start.end()):
+            name = name.lower()
+            if name == b"content-length":
+                try:
+                    length = _length(value, length)
+                except BadMessage:
+                    length, self.keep_alive = UNTIL_CLOSE, False
+                    break
+            elif name == b"connection":
+                self.keep_alive = _stays_open(value, self.keep_alive)
+            else:
+                chunked = _is_chunked(value)
+        if method == b"HEAD" or self.status in _BODYLESS_STATUS or self.status < 200:
+            self.length = 0
+        else:
+            self.length = CHUNKED if chunked else length
+        if self.length == UNTIL_CLOSE:
+            self.keep_alive = False
+
+    def body(self, limit: int) -> Body | None:
+        """A follower for this response's body, None when it has none."""
+        return _new_body(self.length, limit)
+
+
+def _length(value: bytes, before: int) -> int:
+    """One Content-Length line after others; a list of equal values is one value (RFC 9110, section 8.6)."""
+    for word in value.split(b","):
+        word = word.strip()
+        if not word.isdigit() or len(word) > 18:
+            raise BadMessage(f"{value[:30]!r} is not a Content-Length")
+        if before not in (-1, int(word)):
+            raise BadMessage("the Content-Length headers contradict each other")
+        before = int(word)
+    return before
+
+
+def _is_chunked(value: bytes) -> bool:
+    return value.rpartition(b",")[2].strip().lower() == b"chunked"
+
+
+def _stays_open(value: bytes, default: bool) -> bool:
+    words = value.lower()
+    if words == b"keep-alive":
+        return True
+    tokens = [word.strip() for word in words.split(b",")]
+    if b"close" in tokens:
+        return False
+    return default or b"keep-alive" in tokens
