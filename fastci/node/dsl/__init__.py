@@ -1,0 +1,24 @@
+"""Extensions in the FAST DSL: load them, make test requests, decide on the answers. The package's face."""
+
+from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
+from fastci.node.dsl.extension import Extension, Memory
+from fastci.node.dsl.loader import builtin_extensions, load_extensions, parse_extension
+from fastci.node.dsl.markers import Markers, MarkerSource
+from fastci.node.dsl.oracle import ORACLES
+from fastci.node.dsl.patterns import ExtensionFault
+
+__all__ = [
+    "ORACLES",
+    "Attack",
+    "Callbacks",
+    "Extension",
+    "ExtensionFault",
+    "MarkerSource",
+    "Markers",
+    "Match",
+    "Memory",
+    "NoCallbacks",
+    "builtin_extensions",
+    "load_extensions",
+    "parse_extension",
+]

@@ -1,0 +1,61 @@
+"""A test request and what a detect says about its answer: values that the phases hand to each other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fastci.node.dsl.markers import Markers
+from fastci.node.message import Request
+
+EXCERPT = 300
+"""Characters of an excerpt at most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attack:
+    """One test request. `payload` is what was written, `template` the same with the marker words.
+
+    `method` is how the payload was put into the value ("" for a fixed request), `point` the full name of the
+    point ("" for a fixed request). `make` builds the same attack with other markers.
+    """
+
+    request: Request
+    payload: str
+    template: str
+    method: str
+    point: str
+    markers: Markers
+    make: Callable[[Markers], "Attack"] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """Why an answer shows the flaw: one line for a person, and up to 300 characters around the hit."""
+
+    what: str
+    excerpt: str
+
+
+class Callbacks(Protocol):
+    """What the node's own listeners have received."""
+
+    def kinds(self, domain: str) -> frozenset[str]:
+        """How this marker domain was called back: a subset of {"dns", "http"}."""
+        ...
+
+
+class NoCallbacks:
+    """Nothing was called back, or nothing listens."""
+
+    def kinds(self, domain: str) -> frozenset[str]:
+        return frozenset()
+
+
+def excerpt_of(text: str, start: int, end: int) -> str:
+    """The hit with what stands around it, on one line."""
+    room = max(0, EXCERPT - 2 - (end - start))
+    begin = max(0, start - room // 2)
+    finish = min(len(text), begin + EXCERPT - 2)
+    cut = text[begin:finish]
+    line = "".join(c if c.isprintable() else " " for c in cut)
+    return ("…" if begin else "") + " ".join(line.split()) + ("…" if finish < len(text) else "")

@@ -1,0 +1,381 @@
+"""An extension and its phases: collect, match, modify, generate or send, detect (spec/extensions.md).
+
+Nothing here sends anything: the engine asks for attacks, sends them and hands the answers back.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import regex
+
+from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
+from fastci.node.dsl.detect import Detection
+from fastci.node.dsl.markers import Markers, MarkerSource
+from fastci.node.dsl.patterns import TIMEOUT, ExtensionFault
+from fastci.node.message import Field, Request, Response
+from fastci.node.points import Point, PointPattern, list_points
+
+METHODS = ("prefix", "postfix", "random", "replace")
+SEND_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "COPY", "DELETE", "LOCK", "UNLOCK",
+                "MOVE", "TRACE")  # fmt: skip
+TESTRUN = "testrun"
+
+_NUMBER = re.compile(rb"\s*-?\d+(?:\.\d+)?\s*")
+_DOCUMENT = re.compile(r"(.*?_XML)_")
+_ARRAY_INDEX = re.compile(r"_ARRAY_\d+")
+_MOST_INSIDE = 12
+_MARKER = re.compile(r"[A-Z]+_MARKER")
+_HARMLESS = re.compile(r"[A-Za-z0-9 ]*")
+_SAFE_IN_TARGET = "".join(chr(c) for c in range(0x21, 0x7F))
+_NO_CALLBACKS = NoCallbacks()
+
+
+class Memory:
+    """What the extensions of one test run have collected so far."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[object, ...]] = set()
+
+    def accept(self, key: tuple[object, ...]) -> bool:
+        """Whether this is new; it is remembered either way."""
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+    def release(self, extension: "Extension") -> None:
+        """Give back a `testrun`: the accepted baseline led to no request after all."""
+        self._seen.discard((extension.name, TESTRUN))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sending:
+    """One fixed request of the section `send`. Markers stand in all of it."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """One item of the section `match`: a value at such a point, or no such point (`value` None)."""
+
+    point: PointPattern
+    value: "regex.Pattern[str] | None"
+    where: str
+
+    def holds(self, points: Sequence[Point]) -> bool:
+        found = self.point.select(points)
+        if self.value is None:
+            return not found
+        return any(_searches(self.value, point.value, self.where) for point in found)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Extension:
+    """One YAML file. `name` is the file's name without its ending, `type` a code of VULNERABILITIES.
+
+    `oracle` names what decides in place of `detect: response`, "" when nothing does; `oracle_options` are
+    its checked options. `kinds` and `when` narrow the points further; empty and None narrow nothing.
+    With `inside` the payload is written at such points inside the point in turn, one after the other.
+    `prolog` is written before the innermost XML document that the point lies in, as a declaration must be.
+    """
+
+    name: str
+    type: str
+    title: str
+    threat: int
+    description: str
+    builtin: bool
+    cwe: tuple[int, ...]
+    remediation: str
+    detection: Detection
+    uniq: tuple[tuple[PointPattern, ...] | str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    changes: tuple[tuple[PointPattern, str], ...] = ()
+    payloads: tuple[str, ...] = ()
+    into: tuple[PointPattern, ...] = ()
+    methods: tuple[str, ...] = ("replace",)
+    raw: bool = False
+    inside: tuple[PointPattern, ...] = ()
+    prolog: str = ""
+    kinds: frozenset[str] = frozenset()
+    when: "regex.Pattern[str] | None" = None
+    sendings: tuple[Sending, ...] = ()
+    oracle: str = ""
+    oracle_options: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
+
+    @property
+    def sends(self) -> bool:
+        """The non-modifying kind: requests of its own, once per target host."""
+        return bool(self.sendings)
+
+    # phases before anything is sent
+
+    def collects(self, points: Sequence[Point], memory: Memory) -> bool:
+        """The phase collect: whether this baseline is new for this extension; remembers it."""
+        if not self.uniq:
+            return True
+        for item in self.uniq:
+            if isinstance(item, str):
+                return memory.accept((self.name, TESTRUN))
+            found = [pattern.select(points) for pattern in item]
+            if all(found):
+                values = tuple(tuple(point.value for point in each) for each in found)
+                return memory.accept((self.name, item, values))
+        return False
+
+    def matches(self, points: Sequence[Point]) -> bool:
+        """The phase match. Raises ExtensionFault for a regular expression that hangs."""
+        return all(condition.holds(points) for condition in self.conditions)
+
+    def modified(self, request: Request) -> Request:
+        """The phase modify; the very same request when nothing changes."""
+        for pattern, value in self.changes:
+            data = _encode(value)
+            for name in [point.name for point in pattern.select(list_points(request))]:
+                point = next((p for p in list_points(request) if p.name == name), None)
+                if point is not None and point.value != data:
+                    request = point.write(data)
+        return request
+
+    def targets(self, points: Sequence[Point]) -> list[Point]:
+        """Of the points that the policy admits those that are attacked, each in turn.
+
+        An extension that generates nothing sends its request once, whatever the number of points.
+        """
+        if self.sends:
+            return []
+        if not self.payloads and not self.oracle:
+            return list(points[:1])
+        if self.into:
+            meant = {id(point) for pattern in self.into for point in pattern.select(points)}
+            chosen = [point for point in points if id(point) in meant]
+        else:
+            chosen = _innermost(points)
+        return [point for point in chosen if self._takes(point)]
+
+    def _takes(self, point: Point) -> bool:
+        if self.kinds and point.kind not in self.kinds:
+            return False
+        return self.when is None or _searches(self.when, point.value, self.where)
+
+    # attacks
+
+    def attacks(self, request: Request, point: Point | None, markers: MarkerSource) -> Iterator[Attack]:
+        """The test requests at this point, one per payload and method, or the fixed ones; made one by one.
+
+        `request` is the baseline after `modified`. Payloads with DNS_MARKER are left out while no out-of-band
+        domain is configured.
+        """
+        for sending in self.sendings:
+            fresh = markers.fresh()
+            if fresh.domain or "DNS_MARKER" not in str(sending):
+                yield _sent(sending, request, fresh)
+        if self.sends:
+            return
+        if point is None or not self.payloads:
+            yield _unchanged(request, point.name if point else "", markers.fresh())
+            return
+        places = self._places(request, point)
+        for template in self.payloads:
+            for method in self.methods:
+                for place in places:
+                    fresh = markers.fresh()
+                    if fresh.domain or "DNS_MARKER" not in template:
+                        attack = self.craft(place, template, method, fresh, markers)
+                        yield replace(attack, point=point.name)
+
+    def _places(self, request: Request, point: Point) -> list[Point]:
+        """Where payloads go: the point itself, or those inside it, one for all members of an array."""
+        if not self.inside:
+            return [point]
+        below = point.name.removesuffix("value")
+        points = [p for p in list_points(request) if p.name.startswith(below) and p.name != point.name]
+        meant = [p for pattern in self.inside for p in pattern.select(points)]
+        return list({_ARRAY_INDEX.sub("", p.name): p for p in reversed(meant)}.values())[::-1][:_MOST_INSIDE]
+
+    def craft(
+        self,
+        point: Point,
+        template: str,
+        method: str,
+        fresh: Markers,
+        source: MarkerSource,
+        *,
+        delay: str = "",
+    ) -> Attack:
+        """One attack from any template: what `attacks` gives, and what oracles build theirs with.
+
+        `delay` are the seconds that DELAY_MARKER stands for. `source` says where the method `random` writes.
+        """
+        at = source.place(len(point.value)) if method == "random" else 0
+        return self._written(point, template, method, at, delay, fresh)
+
+    def _written(
+        self, point: Point, template: str, method: str, at: int, delay: str, fresh: Markers
+    ) -> Attack:
+        payload = fresh.fill(template, delay=delay)
+        value = inserted(point.value, _encode(payload), method, at)
+        request = point.write(value, raw=self.raw)
+        if self.prolog and template in self.payloads:
+            request = _with_prolog(request, point.name, _encode(fresh.fill(self.prolog)))
+        return Attack(
+            request=request, payload=payload, template=template, method=method,
+            point=point.name, markers=fresh,
+            make=partial(self._written, point, template, method, at, delay),
+        )  # fmt: skip
+
+    def again(self, attack: Attack, markers: MarkerSource) -> Attack:
+        """The same payload at the same place with fresh markers."""
+        return replace(attack.make(markers.fresh()), point=attack.point)
+
+    def control(
+        self, request: Request, point: Point | None, markers: MarkerSource, *, like: Attack | None = None
+    ) -> Attack | None:
+        """A harmless request beside an attack: what it shows as well proves nothing.
+
+        At a point: a word with a fresh marker, digits where a number stands, a small document in place of a
+        document, put there by the method of `like` (of the first one without it). For a fixed request: the
+        same method at an address that cannot exist. None when the attack is a harmless word itself.
+        """
+        fresh = markers.fresh()
+        if self.sends:
+            sending = self.sendings[0]
+            target = like.request.method.decode("latin-1") if like else sending.method
+            absent = Sending(method=target, url=f"/{fresh.text}", headers=(), body="")
+            return _sent(absent, request, fresh, template="STR_MARKER")
+        templates = [like.template] if like else list(self.payloads)
+        if point is None or all(is_harmless(template) for template in templates):
+            return None
+        method = like.method if like and like.method in METHODS else self.methods[0]
+        template = harmless_template(point, markers)
+        return self.craft(point, template, method, fresh, markers)
+
+    def detect(
+        self, attack: Attack, response: Response, callbacks: Callbacks = _NO_CALLBACKS
+    ) -> Match | None:
+        """The phase detect. `response` may answer another request than the attack's, or have status 0.
+
+        Raises ExtensionFault, whose message names file and line, for a regular expression that hangs.
+        """
+        return self.detection.decide(attack, response, callbacks)
+
+
+def inserted(value: bytes, payload: bytes, method: str, at: int = 0) -> bytes:
+    """The value with the payload in it; `at` is the place for the method `random`."""
+    match method:
+        case "prefix":
+            return payload + value
+        case "postfix":
+            return value + payload
+        case "random":
+            return value[:at] + payload + value[at:]
+        case _:
+            return payload
+
+
+def is_harmless(template: str) -> bool:
+    """Whether a payload is letters, digits and markers only: no application minds those."""
+    return _HARMLESS.fullmatch(_MARKER.sub("m", template)) is not None and "CALC_MARKER" not in template
+
+
+def harmless_template(point: Point, source: MarkerSource) -> str:
+    """A value of the same kind as the point's that should have no effect."""
+    start = point.value.lstrip()[:1]
+    if point.kind == "number" or _NUMBER.fullmatch(point.value):
+        return source.digits(max(3, min(9, len(point.value.strip()))))
+    if point.kind == "document" and start == b"<":
+        return "<STR_MARKER>STR_MARKER</STR_MARKER>"
+    if point.kind == "document" and start in (b"{", b"["):
+        return '{"STR_MARKER": "STR_MARKER"}'
+    return "/STR_MARKER" if start == b"/" else "STR_MARKER"
+
+
+def _with_prolog(request: Request, name: str, prolog: bytes) -> Request:
+    """The request with text before the XML document around the point; without one, as it is."""
+    document = _DOCUMENT.match(name)
+    wanted = f"{document[1]}_value" if document else ""
+    point = next((p for p in list_points(request) if p.name == wanted), None)
+    return point.write(prolog + point.value, raw=True) if point else request
+
+
+def _unchanged(request: Request, point: str, fresh: Markers) -> Attack:
+    return Attack(
+        request=request, payload="", template="", method="", point=point, markers=fresh,
+        make=partial(_unchanged, request, point),
+    )  # fmt: skip
+
+
+def _sent(sending: Sending, baseline: Request, fresh: Markers, template: str | None = None) -> Attack:
+    """A fixed request to the baseline's host. Host and Content-Length are added where they are missing."""
+    body = _encode(fresh.fill(sending.body))
+    headers = [(_latin(fresh.fill(name)), _encode(fresh.fill(value))) for name, value in sending.headers]
+    names = {name.lower() for name, _ in headers}
+    if b"host" not in names:
+        headers.insert(0, (b"Host", baseline.get(b"host") or b""))
+    if (
+        b"content-length" not in names
+        and b"transfer-encoding" not in names
+        and (body or sending.method in ("POST", "PUT", "PATCH"))
+    ):
+        headers.append((b"Content-Length", b"%d" % len(body)))
+    url = fresh.fill(sending.url)
+    request = Request(
+        method=_latin(sending.method),
+        target=_target(url),
+        fields=tuple(Field.of(name, value) for name, value in headers),
+        body=body,
+    )
+    everything = "\n".join((sending.url, *(value for _, value in sending.headers), sending.body))
+    return Attack(
+        request=request, payload=f"{sending.method} {url}", method="", point="", markers=fresh,
+        template=everything if template is None else template,
+        make=partial(_sent, sending, baseline, template=template),
+    )  # fmt: skip
+
+
+def _target(url: str) -> bytes:
+    """A request target in origin form; what cannot stand in a request line is percent-encoded."""
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme.lower() in ("http", "https"):
+        slash = rest.find("/")
+        url = rest[slash:] if slash >= 0 else "/"
+    if not url.startswith(("/", "*")):
+        url = "/" + url
+    return quote(url, safe=_SAFE_IN_TARGET, errors="surrogateescape").encode("ascii")
+
+
+def _searches(pattern: "regex.Pattern[str]", value: bytes, where: str) -> bool:
+    try:
+        return pattern.search(value.decode("utf-8", "replace"), timeout=TIMEOUT) is not None
+    except TimeoutError:
+        raise ExtensionFault(
+            f"{where}: the regular expression {pattern.pattern!r} took longer than {TIMEOUT:g} s on one value"
+        ) from None
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _latin(text: str) -> bytes:
+    return text.encode("latin-1", "replace")
+
+
+def _innermost(points: Sequence[Point]) -> list[Point]:
+    """Without the documents whose parts are points themselves: an attack on a part is one on the whole."""
+    names = [point.name for point in points]
+    return [
+        point
+        for point in points
+        if point.kind != "document"
+        or not any(name.startswith(point.name.removesuffix("value")) for name in names if name != point.name)
+    ]

@@ -1,0 +1,100 @@
+"""Markers: random words that lead from an effect back to the request that caused it (spec/extensions.md).
+
+`STR_MARKER` is a word, `CALC_MARKER` an arithmetic expression whose result is looked for, `DNS_MARKER` a
+domain name, `DELAY_MARKER` (ours, for the oracle `time`) a number of seconds.
+"""
+
+import random
+import re
+import string
+from dataclasses import dataclass
+
+WORDS = ("STR_MARKER", "CALC_MARKER", "DNS_MARKER", "DELAY_MARKER")
+
+_WORD = re.compile("|".join(WORDS))
+_TEXT_LENGTH = 10
+_LABEL_LENGTH = 16
+_ALPHABET = string.ascii_lowercase + string.digits
+# A template engine or a locale may group digits: Java's and FreeMarker's defaults do.
+_GROUPINGS = (",", ".", "'", " ", "\u00a0", "\u202f", "\u2019")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Markers:
+    """The words of one test request.
+
+    `text` is lower-case letters and digits and begins with a letter. `expression` is a product of two
+    numbers, `result` its value: 7 or 8 digits that are not in the expression. `domain` is empty when no
+    out-of-band domain is configured.
+    """
+
+    text: str
+    expression: str
+    result: str
+    domain: str
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The result as programs print it: plain first, then with grouped digits."""
+        number = int(self.result)
+        return (self.result, *(f"{number:,}".replace(",", sign) for sign in _GROUPINGS))
+
+    def fill(self, template: str, *, delay: str = "") -> str:
+        """A payload from its template. `delay` are the seconds that DELAY_MARKER stands for."""
+        if "_MARKER" not in template:
+            return template
+        values = {
+            "STR_MARKER": self.text,
+            "CALC_MARKER": self.expression,
+            "DNS_MARKER": self.domain,
+            "DELAY_MARKER": delay,
+        }
+        return _WORD.sub(lambda match: values[match[0]], template)
+
+    def fill_pattern(self, template: str) -> str:
+        """A detect pattern from its template: what is looked for in place of each marker, escaped."""
+        if "_MARKER" not in template:
+            return template
+        values = {
+            "STR_MARKER": re.escape(self.text),
+            "CALC_MARKER": "(?:" + "|".join(re.escape(each) for each in self.results) + ")",
+            "DNS_MARKER": re.escape(self.domain) if self.domain else "(?!)",
+            "DELAY_MARKER": "(?!)",
+        }
+        return _WORD.sub(lambda match: values[match[0]], template)
+
+
+class MarkerSource:
+    """Markers in an order that the seed alone decides. `oob_domain` is the domain that callbacks come to."""
+
+    def __init__(self, seed: int, oob_domain: str = "") -> None:
+        self._random = random.Random(seed)
+        self._oob_domain = oob_domain.strip(".")
+
+    def fresh(self) -> Markers:
+        """Markers that were not given before."""
+        label = self._word(_LABEL_LENGTH)
+        expression, result = self._product()
+        domain = f"{label}.{self._oob_domain}" if self._oob_domain else ""
+        return Markers(text=self._word(_TEXT_LENGTH), expression=expression, result=result, domain=domain)
+
+    def place(self, length: int) -> int:
+        """A position in a value of this length, for the method `random`."""
+        return self._random.randint(0, length)
+
+    def digits(self, length: int) -> str:
+        """A number of so many digits that does not begin with 0."""
+        first = self._random.choice("123456789")
+        return first + "".join(self._random.choices(string.digits, k=length - 1))
+
+    def _word(self, length: int) -> str:
+        first = self._random.choice(string.ascii_lowercase)
+        return first + "".join(self._random.choices(_ALPHABET, k=length - 1))
+
+    def _product(self) -> tuple[str, str]:
+        while True:
+            left, right = self._random.randint(1100, 9900), self._random.randint(1100, 9900)
+            expression, result = f"{left}*{right}", str(left * right)
+            # One that ends in zeros could be shown as 1e7; one that the expression holds proves nothing.
+            if len(result) >= 7 and not result.endswith("00") and result not in expression:
+                return expression, result
