@@ -114,7 +114,7 @@ class Finding:
     def fingerprint(self) -> str:
         """Names the same flaw in another run: made of type, method, route and point alone."""
         key = "\n".join((self.type, self.place.method, self.route, self.point))
-        return hashlib.sha256(key.encode()).hexdigest()[:32]
+        return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     @property
     def curl(self) -> str:
