@@ -351,7 +351,7 @@ def test_session_that_dies_during_the_attacks_is_noticed_and_brought_back(tmp_pa
     with web_target(handler) as target:
         baselines = recorded_login(target.origin, "/me?a=tea&b=tea&c=tea&q=tea")
         outcome = run_engine(baselines, [XSS], tmp_path, WORKERS="1")
-    assert seen > 2
+    assert seen == 2
     assert outcome.found == [("xss", "GET_q_value", "/me")]
 
 
@@ -427,14 +427,14 @@ def test_rate_limit_is_kept_within_two_percent(tmp_path: Path, variable: str, wo
         return page("fine")
 
     with web_target(handler) as target:
-        points = "&".join(f"p{n}=tea" for n in range(20))
-        asked = [request("GET", f"/r{name}?{points}") for name in "abcdefgh"[:workers]]
+        points = "&".join(f"p{n}=tea" for n in range(20 if workers > 1 else 80))
+        asked = [request("GET", f"/r{name}?{points}") for name in "abcdef"[:workers]]
         baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
-        outcome = run_engine(baselines, [XSS], tmp_path, WORKERS=str(workers), **{variable: "50"})
+        outcome = run_engine(baselines, [XSS], tmp_path, WORKERS=str(workers), **{variable: "80"})
     assert outcome.run.state == "passed"
-    count = min(len(moments), 101) - 1
-    assert count >= 40
-    assert count / (moments[count] - moments[0]) == pytest.approx(50, rel=0.02)
+    steady = moments[10:]
+    assert len(steady) > 150
+    assert (len(steady) - 1) / (steady[-1] - steady[0]) == pytest.approx(80, rel=0.02)
 
 
 def test_trickling_target_does_not_hold_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -235,6 +235,10 @@ class CheckRunner:
         Raises SessionLost when it is and does not come back. Where the control is fine the attacks are what
         is refused, and the next look is put off.
         """
+        control, reply = self._control.response, answer.direct.response
+        if reply.status == control.status and (reply.status < 300 or reply.status >= 400):
+            self._refusals = 0
+            return False
         if not self._check.alike or not self._judge(answer.direct).session_lost:
             self._refusals = 0
             return False

@@ -150,12 +150,13 @@ class WireClient:
         A kept-alive connection that turns out to be dead before any byte of the answer is replaced once.
         Raises Unreachable, NoAnswer, NotHttp (all OSError) or TimeoutError.
         """
-        reused = None if alone else self._take(origin)
+        pool = self._idle[origin]
+        reused = None if alone else _alive(pool)
         if reused is not None:
             with suppress(NoAnswer):
-                return await self._exchange(reused, origin, data, method, timeout, alone)
+                return await self._exchange(reused, pool, data, method, timeout, alone)
         connection = await self._open(origin)
-        return await self._exchange(connection, origin, data, method, timeout, alone)
+        return await self._exchange(connection, pool, data, method, timeout, alone)
 
     async def connect(self, origin: Origin) -> None:
         """Open a connection and keep it for the next request. Raises Unreachable."""
@@ -164,7 +165,7 @@ class WireClient:
     async def _exchange(
         self,
         connection: _Connection,
-        origin: Origin,
+        pool: list[_Connection],
         data: bytes,
         method: bytes,
         timeout: float,
@@ -179,20 +180,11 @@ class WireClient:
             reusable = reader.reusable and connection.alive and not alone
         finally:
             connection.finish()
-            idle = self._idle[origin]
-            if reusable and len(idle) < self._idle_limit:
-                idle.append(connection)
+            if reusable and len(pool) < self._idle_limit:
+                pool.append(connection)
             else:
                 connection.close()
         return reader.response(), elapsed
-
-    def _take(self, origin: Origin) -> _Connection | None:
-        idle = self._idle[origin]
-        while idle:
-            connection = idle.pop()
-            if connection.alive:
-                return connection
-        return None
 
     async def _open(self, origin: Origin) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -218,6 +210,14 @@ class WireClient:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
+
+
+def _alive(pool: list[_Connection]) -> _Connection | None:
+    while pool:
+        connection = pool.pop()
+        if connection.alive:
+            return connection
+    return None
 
 
 def _trusting_context() -> ssl.SSLContext:

@@ -10,7 +10,7 @@ from fastci.node.engine.client import Unreachable, WireClient
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
 from fastci.node.engine.sessions import Sessions
-from fastci.node.message import Origin, Request, Response
+from fastci.node.message import Field, Origin, Request, Response
 
 EVIDENCE_LIMIT = 64 << 10
 """Bytes of a response that a report keeps."""
@@ -168,6 +168,7 @@ class Channel:
         self.sessions = sessions
         self.timing = sender.timing
         self.timeout = ANSWER_TIMEOUT
+        self._framed: tuple[tuple[Field, ...], bytes, bool] = ((), b"", False)
         self.sent = 0
         self._sender = sender
         self._pace = Pace(rate)
@@ -188,7 +189,7 @@ class Channel:
         request = self.sessions.refresh(self.target.origin, request)
         data = self.target.wire(request)
         limit = self.timeout if timeout is None else timeout
-        alone = not is_control and not _frames_itself(request)
+        alone = not is_control and not self._frames_itself(request)
         failure = ""
         begin = time.monotonic()
         for _ in range(_CONNECT_ATTEMPTS):
@@ -221,11 +222,18 @@ class Channel:
         self.sent += 1
         self._sender.meter.count()
 
+    def _frames_itself(self, request: Request) -> bool:
+        """Whether every server reads these bytes as exactly one request; most differ in their target only."""
+        if b"\n" in request.target or b"\n" in request.method or request.method in (b"HEAD", b"CONNECT"):
+            return False
+        fields, body, sound = self._framed
+        if request.fields is not fields or request.body is not body:
+            sound = _is_framed(request)
+            self._framed = (request.fields, request.body, sound)
+        return sound
 
-def _frames_itself(request: Request) -> bool:
-    """Whether every server reads these bytes as exactly one request."""
-    if b"\n" in request.target or b"\n" in request.method or request.method in (b"HEAD", b"CONNECT"):
-        return False
+
+def _is_framed(request: Request) -> bool:
     lengths = request.get_all(b"content-length")
     if any(b"\n" in field.raw[:-1].removesuffix(b"\r") for field in request.fields):
         return False

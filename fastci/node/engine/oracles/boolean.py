@@ -25,7 +25,10 @@ _LARGEST = 256 << 10
 _SIGNS = re.compile(r"[^\w]+")
 _SAYS_NOTHING = frozenset({0, 429, 502, 503, 504})
 _ORDER = (False, True, False, True, True, False, False, True)
-"""How often each condition is asked, and in which order: the first answer that does not differ ends it."""
+"""How often each condition is asked, and in which order: the first answer that does not differ ends it.
+
+Twice as often where answers of one kind vary among themselves: there a difference may be chance.
+"""
 
 Feature = tuple[bytes, int]
 
@@ -62,6 +65,10 @@ class Contrast:
         return {
             truth: (self._always[truth] or frozenset()) - self._ever[not truth] for truth in (True, False)
         }
+
+    def varies(self) -> bool:
+        """Whether answers of one kind differ among themselves."""
+        return any(self._always[truth] != self._ever[truth] for truth in (True, False))
 
     def tells(self) -> bool:
         return any(self.signs().values())
@@ -126,7 +133,9 @@ class _Trial:
 
     async def decide(self) -> results.Evidence | None:
         try:
-            for truth in _ORDER:
+            for number, truth in enumerate(_ORDER * 2):
+                if number == len(_ORDER) and not self._contrast.varies():
+                    break
                 crafted, reply, features = await self._ask(self._templates[truth])
                 self._asked[truth].append((crafted, reply))
                 self._contrast.add(truth, features)
