@@ -3,10 +3,13 @@ import pytest
 from fastci.config import VARIABLES, Settings, node_variables, parse_settings, render_variables, secret_values
 from fastci.errors import ConfigurationError, ExitStatus
 
-DOCUMENTED = """CI_MODE WALLARM_API_TOKEN WALLARM_API_HOST WALLARM_API_USE_SSL WALLARM_API_CA_VERIFY TEST_RECORD_NAME
-INACTIVITY_TIMEOUT ALLOWED_HOSTS BUILD_ID TEST_RECORD_ID TEST_RUN_NAME TEST_RUN_DESC TEST_RUN_POLICY_ID
-TEST_RUN_RPS TEST_RUN_STOP_ON_FIRST_FAIL TEST_RUN_URI FILE_EXTENSIONS_TO_EXCLUDE WORKERS PROCESSES TEST_RUN_ID
-GIT_EXTENSIONS BACKEND_HTTPS_PORTS CA_CERT CA_KEY""".split()
+DOCUMENTED = (
+    "CI_MODE", "WALLARM_API_TOKEN", "WALLARM_API_HOST", "WALLARM_API_USE_SSL", "WALLARM_API_CA_VERIFY",
+    "TEST_RECORD_NAME", "INACTIVITY_TIMEOUT", "ALLOWED_HOSTS", "BUILD_ID", "TEST_RECORD_ID", "TEST_RUN_NAME",
+    "TEST_RUN_DESC", "TEST_RUN_POLICY_ID", "TEST_RUN_RPS", "TEST_RUN_STOP_ON_FIRST_FAIL", "TEST_RUN_URI",
+    "FILE_EXTENSIONS_TO_EXCLUDE", "WORKERS", "PROCESSES", "TEST_RUN_ID", "GIT_EXTENSIONS",
+    "BACKEND_HTTPS_PORTS", "CA_CERT", "CA_KEY",
+)  # fmt: skip
 
 
 def faults_of(environ: dict[str, str]) -> list[str]:
@@ -97,7 +100,9 @@ def test_settings_reserved_name_nearly_known_is_refused():
 
 
 def test_settings_foreign_names_are_left_alone():
-    assert parse_settings({"BUILD_IDS": "1", "WORKER": "x", "PATH": "/bin", "FAST_FORWARD": "1"}) == Settings()
+    assert (
+        parse_settings({"BUILD_IDS": "1", "WORKER": "x", "PATH": "/bin", "FAST_FORWARD": "1"}) == Settings()
+    )
 
 
 def test_settings_rps_of_baseline_above_run_contradicts():

@@ -46,7 +46,9 @@ def run(**changes: object) -> Run:
                 baseline="bl_1", method="GET", url="http://t/a", route="/a", state="failed", requests=10,
                 coverage=[PointCoverage(point="GET_b_value", type="sqli", state="tested", requests=10)],
             ),
-            BaselineCheck(baseline="bl_2", method="GET", url="http://t/b", route="/b", state="passed", requests=4),
+            BaselineCheck(
+                baseline="bl_2", method="GET", url="http://t/b", route="/b", state="passed", requests=4
+            ),
         ],
         **changes,
     }  # fmt: skip
@@ -104,7 +106,9 @@ def test_fingerprint_survives_host_id_and_test_but_not_point():
     assert finding(type="xss").fingerprint != first.fingerprint
 
 
-@pytest.mark.parametrize(("threat", "level"), [(1, "low"), (33, "low"), (34, "medium"), (66, "medium"), (67, "high")])
+@pytest.mark.parametrize(
+    ("threat", "level"), [(1, "low"), (33, "low"), (34, "medium"), (66, "medium"), (67, "high")]
+)
 def test_severity_of_threat_levels(threat: int, level: str):
     assert severity_of(threat) == level
 
