@@ -122,6 +122,21 @@ def test_boolean_oracle_is_silent_on_a_search_that_minds_words(tmp_path: Path):
     assert outcome.run.state == "passed"
 
 
+def test_boolean_oracle_is_silent_on_a_limit_of_length(tmp_path: Path):
+    """The false condition is one character longer than the true one, and that is one too many."""
+
+    def handler(asked: Asked) -> Said:
+        return Said(
+            body="fine" if len(asked.query["q"]) <= len("tea' AND 'abcdefghij'='abcdefghij") else "too long"
+        )
+
+    with web_target(handler) as target:
+        baselines = record_exchanges(target.origin, [request("GET", "/check?q=tea")])
+        outcome = run_engine(baselines, [BOOLEAN], tmp_path)
+        assert any(len(a.query["q"]) == len("tea' AND 'abcdefghij'='xabcdefghij") for a in target.asked)
+    assert outcome.run.state == "passed"
+
+
 def test_boolean_oracle_is_silent_on_a_page_of_chance(tmp_path: Path):
     rng = random.Random(8)
 

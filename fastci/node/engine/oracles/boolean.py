@@ -20,9 +20,9 @@ from fastci.node.engine.sender import Reply
 from fastci.node.message import Response
 from fastci.node.points import Point
 
-_PIECE = re.compile(rb"[^<>\n,{}\[\]\"]+")
+_PIECE = re.compile(rb"<?[^<>\n,{}\[\]\"]+")
 _LARGEST = 256 << 10
-_SIGNS = re.compile(r"[^\w]+")
+_SIGN = re.compile(r"\W")
 _SAYS_NOTHING = frozenset({0, 429, 502, 503, 504})
 _ORDER = (False, True, False, True, True, False, False, True)
 """How often each condition is asked, and in which order: the first answer that does not differ ends it.
@@ -80,7 +80,7 @@ def describe(signs: dict[bool, frozenset[Feature]]) -> str:
     for truth, features in signs.items():
         if not features:
             continue
-        shown = sorted(features, key=lambda f: (f[1] >= 0, -len(f[0]), f[0]))[:2]
+        shown = sorted(features, key=lambda f: (f[1] >= 0, f[0][:1] == b"<", -len(f[0]), f[0]))[:2]
         words = [
             f"status {-n}" if name == b"status" else repr(name[:60].decode("utf-8", "replace"))
             for name, n in shown
@@ -158,12 +158,20 @@ class _Trial:
         return crafted, reply, features_of(reply.response, reflected)
 
     async def _inert_words_tell(self) -> bool:
-        """Whether the same words without their signs tell as well: then a search tells them apart."""
-        features = {}
-        for truth in (False, True):
-            _, _, features[truth] = await self._ask(_SIGNS.sub(" ", self._templates[truth]))
-        signs = self._contrast.signs()
-        return any((signs[truth] & features[truth]) - features[not truth] for truth in (True, False))
+        """Whether texts that are no conditions tell as well: the same words without their signs.
+
+        A search may mind the words, a form the length of what is sent; so blanks stand for the signs once,
+        letters once.
+        """
+        for filler in (" ", "z"):
+            features = {}
+            for truth in (False, True):
+                inert = _SIGN.sub(filler, self._templates[truth])
+                _, _, features[truth] = await self._ask(inert)
+            signs = self._contrast.signs()
+            if any((signs[truth] & features[truth]) - features[not truth] for truth in (True, False)):
+                return True
+        return False
 
     def _evidence(self) -> results.Evidence:
         (attack, reply), (_, repeated), *_ = self._asked[False]
