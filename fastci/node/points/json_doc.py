@@ -75,7 +75,7 @@ class JsonDoc:
 def _members(data: bytes, word: str) -> Elements | None:
     """Every scalar of the document, and every member name. None when it is not JSON.
 
-    One pass without recursion. Reading stops once there is more than a request may have.
+    One pass without recursion. Reading stops, and checking too, once there is more than a request may have.
     """
     elements: Elements = []
     path = [word]
@@ -100,6 +100,8 @@ def _members(data: bytes, word: str) -> Elements | None:
             put = splice(data, start + 1, end - 1, STRING)
             elements.append(Element(tuple(path), name, put, service="name", nests=False))
             words_left -= len(path)
+            if words_left <= 0:
+                return elements
             value_due, name_due, may_close = True, False, False
             continue
         if value_due and kind <= _NULL:

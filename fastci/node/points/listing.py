@@ -10,7 +10,7 @@ from fastci.node.points.limits import MAX_DECODED, MAX_ELEMENTS, MAX_LAYERS, MAX
 from fastci.node.points.model import Element, Elements, Point, PointName, Put
 from fastci.node.points.registry import PARSERS
 
-_SHORT = 8
+_SHORT = 8  # bytes that no format but a bracketed one needs less of
 
 Words = tuple[str, ...]
 
@@ -51,7 +51,7 @@ def _walk(
     budget.elements -= 1
     budget.names -= len(name)
     yield Point(name, element.value, element.kind, layers, put)
-    if not element.nests or len(layers) >= MAX_LAYERS or not _may_hold(element.value):
+    if not element.nests or len(layers) >= MAX_LAYERS or not _may_hold(element.value, element.hint):
         return
     for child in _parse(element.value, element.hint, budget):
         if budget.elements <= 0 or budget.names <= 0:
@@ -60,8 +60,8 @@ def _walk(
         yield from _walk(child, words, aliases, below, partial(_put_through, put, child.put), budget)
 
 
-def _may_hold(value: bytes) -> bool:
-    if len(value) < _SHORT:
+def _may_hold(value: bytes, hint: bytes) -> bool:
+    if len(value) < _SHORT and not hint:
         return len(value) > 1 and value[0] in b"{[<%"
     return len(value) <= MAX_PARSED
 

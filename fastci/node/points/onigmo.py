@@ -167,7 +167,7 @@ class _Translation:
 
     def _options(self, match: re.Match[str]) -> None:
         on, off, end = match[1], match[2] or "", match[3]
-        flags = "".join({"i": "i", "m": "s"}.get(c, "") for c in on)
+        flags = "".join({"i": "i", "m": "s"}.get(c, "") for c in on if c not in off)
         without = "".join({"i": "i", "m": "s"}.get(c, "") for c in off)
         piece = f"(?{flags}{'-' + without if without else ''}:"
         if end == ":":

@@ -34,8 +34,8 @@ _OPEN = re.compile(
 _ATTRIBUTE = re.compile(rb"\s++(" + _NAME + rb")\s*+=\s*+[\"']((?<=\")[^\"]*+|(?<=')[^']*+)[\"']")
 _CLOSE = re.compile(rb"</(" + _NAME + rb")\s*+>")
 _INSTRUCTION = re.compile(rb"<\?(" + _NAME + rb")(?:\s++(.*?))??\s*+\?>", re.DOTALL)
-_DECLARATION = re.compile(rb"\s*+(?:\xef\xbb\xbf)?<\?xml\s.*?\?>\s*+", re.DOTALL)
-_LOOKS = re.compile(rb"\s*+(?:\xef\xbb\xbf)?<[A-Za-z_:!?\x80-\xff]")
+_DECLARATION = re.compile(rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml\s.*?\?>\s*+)?+", re.DOTALL)
+_LOOKS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+<[A-Za-z_:!?\x80-\xff]")
 _CDATA_OPEN, _CDATA_CLOSE = b"<![CDATA[", b"]]>"
 _PATH_DEPTH = 12  # elements deeper than this are found by their own name only
 
@@ -52,8 +52,7 @@ class Xml:
         found = _Reader(data).read()
         if not found:
             return None
-        declaration = _DECLARATION.match(data)
-        start = declaration.end() if declaration else 0
+        start = _start(data)
         put = verbatim(data, start, len(data))
         return [Element((self.word,), data[start:], put, kind="document", nests=False), *found]
 
@@ -86,8 +85,7 @@ class _Reader:
     def read(self) -> Elements | None:
         """What is in the document, in its order. None when it is not XML."""
         data = self.data
-        declaration = _DECLARATION.match(data)
-        at = self.text_start = declaration.end() if declaration else 0
+        at = self.text_start = _start(data)
         while (mark := data.find(b"<", at)) >= 0 and len(self.elements) < MAX_ELEMENTS:
             if data.startswith(_CDATA_OPEN, mark):
                 end = data.find(_CDATA_CLOSE, mark)
@@ -221,6 +219,12 @@ class _Reader:
             put = splice(self.data, start, end, spelling)
             self.elements[tag.place] = _text_element(tag, spelling.decode(self.data[start:end]), put)
         return match.end()
+
+
+def _start(data: bytes) -> int:
+    """Behind the byte order mark and the declaration."""
+    declaration = _DECLARATION.match(data)
+    return declaration.end() if declaration else 0
 
 
 def _text_element(tag: _Tag, value: bytes, put: Put[bytes]) -> Element[bytes]:
