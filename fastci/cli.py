@@ -360,7 +360,7 @@ def load_run(path: Path) -> Run:
 def write_results(
     run: Run, workspace: Workspace, formats: tuple[str, ...], *, job_file: str = ""
 ) -> tuple[list[Path], FatalError | None]:
-    """The results file and the reports of a run: the paths of the reports, and what kept one from being made."""
+    """Write the results file and the reports; the paths of the reports, and what kept one from being made."""
     stem = f"{run.name}.{int(run.start_time)}"
     with suppress(OSError):
         (workspace.runs / f"{run.id}.json").write_text(json.dumps(to_document(run)), encoding="utf-8")

@@ -55,16 +55,15 @@ def wait_end(runtime: Runtime, node: Node, waiter: Waiter, progress: Say) -> End
 
 def end(runtime: Runtime, node: Node, waiter: Waiter, grace: float) -> Ended:
     """Ask the node to end and see to it that it does: killed after `grace` seconds."""
-    since, tick, asked = waiter.now(), _FIRST_TICK, -1.0
+    since, tick, asked = waiter.now(), _FIRST_TICK, False
     while (ended := runtime.ended(node)) is None:
         elapsed = waiter.now() - since
         if elapsed > waiter.grace(grace):
             runtime.kill(node)
             return Ended(status=None, reason=f"it did not end within {elapsed:.0f} s and was killed")
-        if asked < 0 or (node.ours and elapsed - asked > 1):
-            # The first process of a container is deaf to signals until it has set its handlers.
+        if not asked:
             runtime.ask_to_end(node)
-            asked = elapsed
+            asked = True
         waiter.pause(tick)
         tick = min(tick * 1.3, _LAST_TICK)
     return ended

@@ -47,6 +47,12 @@ class Recording:
                 answer = heed(self._stage.waiter, lambda: probe.ask_target(url))
                 if answer.fault:
                     raise self._unreachable(answer.fault)
+                if answer.status >= 500:
+                    raise TechnicalError(
+                        f"the target {url} is up, but answers with status {answer.status}",
+                        why="what fails before it is attacked proves nothing when it fails under attack",
+                        hint="mend it, or name a page of it that works in TARGET_URI, like http://app:3000/login",
+                    )
                 note.text = f"{url} answers with status {answer.status}"
 
     def _unreachable(self, reason: str) -> TechnicalError:

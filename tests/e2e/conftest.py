@@ -63,9 +63,7 @@ def fastci_docker(engine, base_image, tmp_path):
     runner = Fastci(tmp_path, "docker", base_image)
     yield runner
     runner.close()
-    for container in engine.api.containers(
-        all=True, filters={"label": f"org.fast-action.job={runner.workspace.job_key('')}"}
-    ):
+    for container in engine.api.containers(all=True, filters={"label": runner.label}):
         engine.api.remove_container(container["Id"], v=True, force=True)
 
 

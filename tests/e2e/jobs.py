@@ -127,9 +127,9 @@ class Done:
 class Started:
     """A fastci that runs in a session of its own, its output in files."""
 
-    def __init__(self, arguments, folder, environ):
-        self._out = (folder / "stdout").open("w+")
-        self._err = (folder / "stderr").open("w+")
+    def __init__(self, arguments, folder, environ, output):
+        self._out = (output / "stdout").open("w+")
+        self._err = (output / "stderr").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fastci", *arguments],
             cwd=folder, env=environ, stdout=self._out, stderr=self._err, stdin=subprocess.DEVNULL,
@@ -183,20 +183,25 @@ class Fastci:
             self.environ["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
         self._started = []
 
-    def start(self, *arguments, **environ):
-        started = Started([str(word) for word in arguments], self.folder, {**self.environ, **environ})
+    def start(self, *arguments, output=None, **environ):
+        words = [str(word) for word in arguments]
+        started = Started(words, self.folder, {**self.environ, **environ}, output or self.folder)
         self._started.append(started)
         return started
 
     def __call__(self, *arguments, **environ):
         return self.start(*arguments, **environ).wait(170)
 
+    @property
+    def label(self):
+        """The label of every container of this folder's jobs."""
+        return f"org.fast-action.job={self.workspace.job_key('')}"
+
     def nodes(self, engine=None):
         """Names of nodes of this folder's jobs that exist: containers, volumes, processes."""
         found = [path.name for path in self.workspace.nodes.glob("*")]
         if engine is not None:
-            mine = f"org.fast-action.job={self.workspace.job_key('')}"
-            wanted = {"label": [SELECTOR, mine]}
+            wanted = {"label": [SELECTOR, self.label]}
             found += [c["Names"][0] for c in engine.api.containers(all=True, filters=wanted)]
             found += [v["Name"] for v in engine.api.volumes(filters=wanted)["Volumes"] or []]
             found += [n["Name"] for n in engine.api.networks(filters=wanted)]
@@ -225,6 +230,6 @@ class Fastci:
 def sending(*urls, status=0, then=""):
     """A test command: asks for these through whatever proxy it is told of, and ends with a status."""
     lines = ["import sys, urllib.request"]
-    lines += [f"print(urllib.request.urlopen({url!r}, timeout=10).status)" for url in urls]
+    lines += [f"print(urllib.request.urlopen({url!r}, timeout=10).status, flush=True)" for url in urls]
     lines += [then, f"sys.exit({status})"]
     return [sys.executable, "-c", "\n".join(filter(None, lines))]
