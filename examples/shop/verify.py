@@ -1,4 +1,4 @@
-"""Compares a results file with ground-truth.yml: python verify.py RESULTS.json
+"""Compares the newest results of a workspace with ground-truth.yml: python verify.py .fast
 
 Exit status 0 when every planted vulnerability was found and nothing else was reported, 1 otherwise.
 """
@@ -24,9 +24,15 @@ def matches(truth: dict[str, Any], finding: dict[str, Any]) -> bool:
     return finding["point"] == truth.get("point") or bool(same and re.fullmatch(same, finding["point"]))
 
 
-def main(path: str) -> int:
+def newest_run(workspace: Path) -> dict[str, Any]:
+    results = [path for path in workspace.glob("runs/tr_*.json") if path.stat().st_size]
+    run: dict[str, Any] = json.loads(max(results, key=lambda path: path.stat().st_mtime).read_bytes())["run"]
+    return run
+
+
+def main(workspace: str) -> int:
     truth = yaml.safe_load(TRUTH.read_text(encoding="utf-8"))
-    run = json.loads(Path(path).read_text(encoding="utf-8"))["run"]
+    run = newest_run(Path(workspace))
     planted, consequences = truth["vulnerabilities"], truth.get("consequences", [])
     missed = [flaw for flaw in planted if not any(matches(flaw, finding) for finding in run["findings"])]
     known = [*planted, *consequences]
