@@ -53,6 +53,16 @@ def make_repository(folder: Path, files: dict[str, str], *, shop: bool = False) 
     return folder
 
 
+def example(path: str) -> str:
+    """A committed example, with a port of its own and so few of the shop's tests that it is done soon."""
+    text = (ROOT / path).read_text()
+    assert text.count("5000") >= 3
+    assert "--quiet examples/shop/tests" in text
+    return text.replace("5000", str(free_port())).replace(
+        "--quiet examples/shop/tests", "--quiet examples/shop/tests/test_catalogue.py"
+    )
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -81,6 +91,10 @@ class Client:
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def send_group(self, number: int) -> None:
+        """To the client and everything it started that is still in its process group."""
+        os.killpg(self.process.pid, number)
 
     def wait(self, patience: float = LONG) -> int:
         try:

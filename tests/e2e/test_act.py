@@ -1,4 +1,4 @@
-"""The action in real workflows, run by nektos/act on this machine as its runner."""
+"""The action in real workflows, run by nektos/act with this machine as its runner."""
 
 import os
 import signal
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clients import ROOT, Client, copy_product, free_port, make_repository, node_names, still_there, tool
+from clients import Client, copy_product, example, make_repository, node_names, still_there, tool
 
 from fastci.generator.definitions import ACTIONS
+
+pytestmark = pytest.mark.timeout(500)
 
 UPLOAD = """\
 name: upload-artifact
@@ -194,11 +196,11 @@ def test_foreign_image_through_the_action_finds_and_reports(act, target, cloud, 
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-@pytest.mark.parametrize("example", ["fast.yml", "fast-steps.yml", "fast-jobs.yml"])
-def test_example_workflow_finds_the_planted_flaws_and_keeps_the_reports(act, example, runtime):
-    text = (ROOT / "examples" / "github" / example).read_text().replace("5000", str(free_port()))
-    client = act.start(text, shop=True, FAST_RUNTIME=runtime)
+@pytest.mark.parametrize("name", ["fast.yml", "fast-steps.yml", "fast-jobs.yml"])
+def test_example_workflow_finds_planted_flaws_and_keeps_the_reports(act, name, runtime):
+    client = act.start(example(f"examples/github/{name}"), shop=True, FAST_RUNTIME=runtime)
     assert client.wait() == 1, client.text
+    assert "security tests: failed" in client.text
     reports = {path.suffix for path in (act.artifacts / "fast-reports").iterdir()}
     assert {".html", ".json", ".xml"} <= reports
     assert still_there(node_names(client.text)) == []

@@ -1,0 +1,146 @@
+"""The component and generated pipelines in real GitLab jobs, run by gitlab-ci-local."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from clients import ROOT, Client, example, make_repository, node_names, still_there, tool
+from jobs import until
+
+pytestmark = pytest.mark.timeout(500)
+
+VERSION = "4.72.0"
+
+
+@pytest.fixture(scope="session")
+def gitlab_ci_local():
+    """The client, installed once for this machine; two test processes may do it at the same time."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed, so gitlab-ci-local cannot be had")
+    folder = Path(tempfile.gettempdir()) / f"fast-action-gitlab-ci-local-{VERSION}-{os.getuid()}"
+    if not folder.exists():
+        made = Path(tempfile.mkdtemp(prefix="gitlab-ci-local."))
+        command = [npm, "install", "--silent", "--no-audit", "--no-fund", f"gitlab-ci-local@{VERSION}"]
+        subprocess.run(command, cwd=made, check=True, timeout=300)
+        try:
+            made.rename(folder)
+        except OSError:
+            shutil.rmtree(made)
+    return folder / "node_modules" / ".bin" / "gitlab-ci-local"
+
+
+class GitLab:
+    """Runs pipelines below a folder; the component comes from a bare repository beside them."""
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        self.folder = folder
+        self._program = program
+        self._clients: list[Client] = []
+        server = folder / "server" / "org"
+        server.mkdir(parents=True)
+        source = make_repository(
+            folder / "component", {"templates/fast.yml": (ROOT / "templates/fast.yml").read_text()}
+        )
+        subprocess.run(["git", "tag", "v1"], cwd=source, check=True, timeout=60)
+        clone = ["git", "clone", "--quiet", "--bare", str(source), str(server / "fast-action.git")]
+        subprocess.run(clone, check=True, timeout=60)
+
+    def start(self, pipeline: str, *arguments: str, shop: bool = False, **variables: str) -> Client:
+        self.repository = make_repository(
+            self.folder / f"repository{len(self._clients)}", {".gitlab-ci.yml": pipeline}, shop=shop
+        )
+        origin = "ssh://git@gitlab.com:22/team/shop.git"
+        subprocess.run(
+            ["git", "remote", "add", "origin", origin], cwd=self.repository, check=True, timeout=60
+        )
+        environ = {
+            **os.environ,
+            # `fastci` of this checkout is found on the PATH, so the jobs install none.
+            "PATH": f"{Path(tool('fastci')).parent}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{self.folder}/server/.insteadOf",
+            "GIT_CONFIG_VALUE_0": "ssh://git@gitlab.com:22/",
+        }
+        command = [str(self._program), "--no-color", *arguments]
+        for name, value in {"FAST_DEADLINE": "600", "INACTIVITY_TIMEOUT": "120", **variables}.items():
+            command += ["--variable", f"{name}={value}"]
+        log = self.folder / f"gitlab{len(self._clients)}.log"
+        self._clients.append(Client(command, self.repository, log, environ))
+        return self._clients[-1]
+
+    def reports(self) -> set[str]:
+        return {path.suffix for path in (self.repository / ".fast" / "reports").iterdir()}
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture
+def gitlab(tmp_path, gitlab_ci_local):
+    client = GitLab(tmp_path, gitlab_ci_local)
+    yield client
+    client.close()
+
+
+def component(**inputs: object) -> str:
+    """A pipeline that is the component with these inputs."""
+    include = {"component": "$CI_SERVER_FQDN/org/fast-action/fast@v1", "inputs": inputs}
+    return yaml.safe_dump({"include": [include]}, sort_keys=False)
+
+
+SHELL = "--force-shell-executor"
+
+
+def test_component_with_failing_tests_fails_without_testing(gitlab, target):
+    client = gitlab.start(
+        component(tests="false", **{"target-uri": target.url}), SHELL, FAST_RUNTIME="process"
+    )
+    assert client.wait() != 0
+    assert "existing tests: ended with status 1" in client.text
+    assert "node testing" not in client.text
+    assert still_there(node_names(client.text)) == []
+
+
+def test_component_keeps_dollars_and_quotes_of_the_test_command(gitlab, target):
+    tests = "x='a b'\necho \"x is $x and $CI_NOT_SET.\" | sed 's/$/!/'\nfalse"
+    client = gitlab.start(component(tests=tests, **{"target-uri": target.url}), SHELL, FAST_RUNTIME="process")
+    client.wait()
+    assert "x is a b and .!" in client.text
+
+
+def test_component_cancelled_while_the_tests_run_leaves_nothing(gitlab, target):
+    tests = "echo tests began; exec sleep 300"
+    client = gitlab.start(component(tests=tests, **{"target-uri": target.url}), SHELL, FAST_RUNTIME="process")
+    client.says("> tests began")
+    names = node_names(client.text)
+    assert names
+    # As GitLab's runner does it for a shell job: the process group is told first.
+    client.send_group(signal.SIGTERM)
+    client.wait(60)
+    until(lambda: not still_there(names), f"the end of {names}", 30)
+
+
+@pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.engine)])
+def test_example_with_the_component_finds_planted_flaws(gitlab, runtime):
+    client = gitlab.start(example(".gitlab-ci.example.yml"), SHELL, shop=True, FAST_RUNTIME=runtime)
+    assert client.wait() == 1, client.text
+    assert "security tests: failed" in client.text
+    assert {".html", ".json", ".xml"} <= gitlab.reports()
+    assert still_there(node_names(client.text)) == []
+
+
+@pytest.mark.parametrize("name", ["fast.yml", "fast-jobs.yml"])
+def test_generated_example_finds_planted_flaws(gitlab, name):
+    client = gitlab.start(example(f"examples/gitlab/{name}"), SHELL, shop=True, FAST_RUNTIME="process")
+    assert client.wait() == 1, client.text
+    assert "security tests: failed" in client.text
+    assert {".html", ".json", ".xml"} <= gitlab.reports()
+    assert still_there(node_names(client.text)) == []
