@@ -34,6 +34,7 @@ _SIMPLE = {"e": r"\x1b", "a": r"\x07", "n": r"\n", "t": r"\t", "r": r"\r", "f": 
 _ANCHORS = {**{c: f"\\{c}" for c in "AGbBKX"}, "z": r"\Z", "Z": r"(?=\n?\Z)"}
 _LINE_BREAK = r"(?>\r\n|[\n-\r\x85\u2028\u2029])"
 MAX_PATTERN = 100_000
+MAX_REPEATED = 1_000_000  # parts a pattern has once its {n} are written out, as compiling does
 
 
 @lru_cache(maxsize=4096)
@@ -45,12 +46,13 @@ def compile_ruby(pattern: str, *, ignore_case: bool = False) -> "regex.Pattern[s
     """
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"the regular expression has {len(pattern)} characters; {MAX_PATTERN} are allowed")
-    translated = _Translation(pattern).run()
     flags = regex.VERSION1 | regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0)
     try:
-        return regex.compile(translated, flags)
-    except (regex.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"not a regular expression: {pattern!r}: {error}") from error
+        return regex.compile(_Translation(pattern).run(), flags)
+    except (regex.error, OverflowError) as error:
+        raise ValueError(f"not a regular expression: {pattern[:80]!r}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"the regular expression is nested too deep: {pattern[:60]!r}...") from error
 
 
 class _Translation:
@@ -60,7 +62,8 @@ class _Translation:
         self.out: list[str] = []
         self.atom = -1  # where in `out` the last repeatable thing begins, -1 when there is none
         self.repeated = False
-        self.groups: list[tuple[int, int, bool, bool]] = []
+        self.groups: list[tuple[int, int, bool, bool, int]] = []
+        self.size = self.last_size = 0  # of the group that is being read, of its last part
         self.open_options = 0
         self.extended = False
         self.unicode = False
@@ -74,13 +77,16 @@ class _Translation:
         return "".join(self.out) + ")" * self.open_options
 
     def _fault(self, what: str) -> ValueError:
-        return ValueError(f"{what} (at character {self.at + 1} of {self.text!r})")
+        text = self.text if len(self.text) <= 80 else self.text[:80] + "..."
+        return ValueError(f"{what} (at character {self.at + 1} of {text!r})")
 
     def _atom(self, piece: str, length: int) -> None:
         self.atom = len(self.out)
         self.repeated = False
         self.out.append(piece)
         self.at += length
+        self.last_size = 1
+        self.size += 1
 
     def _mark(self, piece: str, length: int) -> None:
         """Something that cannot be repeated."""
@@ -102,6 +108,7 @@ class _Translation:
             self._quantifier(char, 1, interval=False)
         elif char == "{" and self.atom >= 0 and (interval := _INTERVAL.match(self.text, self.at)):
             low, comma, high, only_high = interval.groups()
+            self._grow(int(low or 0))
             piece = f"{{0,{only_high}}}" if only_high else f"{{{low}{comma or ''}{high or ''}}}"
             self._quantifier(piece, len(interval[0]), interval=True, exact=comma is None and not only_high)
         elif char in "|^$":
@@ -115,6 +122,12 @@ class _Translation:
             self.at = len(self.text) if end < 0 else end + 1
         else:
             self._atom(regex.escape(char, literal_spaces=True), 1)
+
+    def _grow(self, times: int) -> None:
+        self.size += self.last_size * max(times - 1, 0)
+        self.last_size *= max(times, 1)
+        if self.size > MAX_REPEATED:
+            raise self._fault(f"more than {MAX_REPEATED} repetitions inside one another")
 
     def _quantifier(self, piece: str, length: int, *, interval: bool, exact: bool = False) -> None:
         if self.atom < 0:
@@ -161,8 +174,8 @@ class _Translation:
         self._enter(piece, length)
 
     def _enter(self, piece: str, length: int) -> None:
-        self.groups.append((len(self.out), self.open_options, self.extended, self.unicode))
-        self.open_options = 0
+        self.groups.append((len(self.out), self.open_options, self.extended, self.unicode, self.size))
+        self.open_options = self.size = 0
         self._mark(piece, length)
 
     def _options(self, match: re.Match[str]) -> None:
@@ -183,7 +196,9 @@ class _Translation:
         if not self.groups:
             raise self._fault("there is a ) too many")
         piece = ")" * (self.open_options + 1)
-        start, self.open_options, self.extended, self.unicode = self.groups.pop()
+        start, self.open_options, self.extended, self.unicode, before = self.groups.pop()
+        self.last_size = self.size
+        self.size += before
         self.out.append(piece)
         self.at += 1
         self.atom = start

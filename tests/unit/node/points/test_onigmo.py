@@ -59,7 +59,9 @@ def test_ruby_pattern_stays_silent_as_in_ruby(pattern: str, text: str):
         (r"(?R)", "not Ruby"), (r"\p{Nope}", "property"), (r"(?<a b>x)", "group name"),
         (r"\x{110000}", "not a character"),
         (r"(?#x", "comment"), (r"[z-a]", "range"), (r"\k<nope>", "unknown group"),
-        ("a" * 100_001, "100001"),
+        ("a" * 100_001, "100001"), ("[" * 5000, "deep"),
+        ("(" * 5000 + ")" * 5000, "deep"), (r"((a{1000}){1000}){2}", "repetitions"),
+        (r"(?:ab{3}(c{400}){400}){9}", "repetitions"),
     ],
 )  # fmt: skip
 def test_ruby_pattern_that_cannot_be_translated_says_why(pattern: str, reason: str):
