@@ -10,6 +10,8 @@ from fastci.node.message import Request
 EXCERPT = 300
 """Characters of an excerpt at most."""
 
+_CONTEXT = 80
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attack:
@@ -53,9 +55,9 @@ class NoCallbacks:
 
 def excerpt_of(text: str, start: int, end: int) -> str:
     """The hit with what stands around it, on one line."""
-    room = max(0, EXCERPT - 2 - (end - start))
-    begin = max(0, start - room // 2)
-    finish = min(len(text), begin + EXCERPT - 2)
+    room = min(_CONTEXT, (EXCERPT - 2 - min(end - start, EXCERPT)) // 2)
+    begin = max(0, start - max(room, 0))
+    finish = min(len(text), begin + EXCERPT - 2, end + _CONTEXT)
     cut = text[begin:finish]
     line = "".join(c if c.isprintable() else " " for c in cut)
     return ("…" if begin else "") + " ".join(line.split()) + ("…" if finish < len(text) else "")

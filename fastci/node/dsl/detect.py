@@ -10,13 +10,14 @@ from typing import Protocol
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, excerpt_of
 from fastci.node.dsl.markers import Markers
-from fastci.node.dsl.patterns import ExtensionFault, Pattern, Text, first_match
+from fastci.node.dsl.patterns import ExtensionFault, Pattern, Span, Text, first_match
 from fastci.node.dsl.places import Place
 from fastci.node.dsl.reading import Reading, read
 from fastci.node.message import Response
 
 OOB_KINDS = frozenset({"dns", "http"})
 
+_SHOWN = 100
 _PLACE_WORDS = {
     "tag": "the name of a tag",
     "attr": "an attribute",
@@ -78,7 +79,7 @@ class HeaderLine:
         for name, value in reading.lines:
             line = f"{name}: {value}"
             if span := self.pattern.search(Text(line), attack.markers):
-                what = f"the header {name} matches {_shown(self.pattern, attack.markers)}"
+                what = f"the header {name} holds {_shown(line, span, attack)}"
                 return Match(what=what, excerpt=excerpt_of(line, *span))
         return None
 
@@ -107,7 +108,7 @@ class Header:
         for name, value in meant:
             found = first_match(self.values, Text(value), attack.markers)
             if found:
-                what = f"the header {name} matches {_shown(found[0], attack.markers)}"
+                what = f"the header {name} holds {_shown(value, found[1], attack)}"
                 start, end = (len(name) + 2 + at for at in found[1])
                 return Match(what=what, excerpt=excerpt_of(f"{name}: {value}", start, end))
         return None
@@ -123,7 +124,7 @@ class Body:
         for text in texts:
             found = first_match(self.patterns, text, attack.markers)
             if found:
-                what = f"the body holds {_shown(found[0], attack.markers)}"
+                what = f"the body holds {_shown(text.text, found[1], attack)}"
                 return Match(what=what, excerpt=excerpt_of(text.text, *found[1]))
         return None
 
@@ -250,13 +251,12 @@ def _find(text: str, attack: Attack) -> int:
     return next((text.find(word) for word, _ in _wanted(attack) if word in text), 0)
 
 
-def _shown(pattern: Pattern, markers: Markers) -> str:
-    """A pattern as a report names it."""
-    if pattern.source == "CALC_MARKER":
-        return f"{markers.result}, the result of {markers.expression}"
-    text = pattern.source.replace("STR_MARKER", markers.text).replace("DNS_MARKER", markers.domain)
-    text = text.replace("CALC_MARKER", markers.result)
-    return text if len(text) <= 120 else text[:117] + "..."
+def _shown(text: str, span: Span, attack: Attack) -> str:
+    """What was matched, as a report says it."""
+    hit = " ".join(text[slice(*span)].split())
+    shown = repr(hit if len(hit) <= _SHOWN else hit[: _SHOWN - 1] + "…")
+    called = _marker_in(hit, attack).rstrip(",")
+    return called if called and len(hit) <= len(called) else f"{shown}, {called}" if called else shown
 
 
 def _source_around(text: Text, marker: str, place: Place) -> str:
