@@ -15,7 +15,7 @@ TRUTH = Path(__file__).with_name("ground-truth.yml")
 
 
 def matches(truth: dict[str, Any], finding: dict[str, Any]) -> bool:
-    """Is this finding that planted flaw: type, method, route, and the point or one that counts as the same."""
+    """Whether this finding is that flaw: same type, method, route, and a point that counts as the same."""
     route = re.sub(r"\{\w+\}", "{}", truth["path"])
     place = finding["places"][0]
     if (truth["type"], truth["method"], route) != (finding["type"], place["method"], finding["route"]):
