@@ -10,9 +10,8 @@ const inVenv = (folder) => path.join(folder, ...(process.platform === 'win32' ? 
 const PROBE = 'import sys, venv, ensurepip, tomllib; print(sys.executable, sys.version, sys.prefix)';
 const WANTED = 'import json, sys, tomllib; print(json.dumps(tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"]))';
 
-function fail(what, detail) {
-  console.log(`::error title=FAST::${what}`);
-  console.log(detail || '');
+function fail(what, detail = '') {
+  console.log(`::error title=FAST::${what}\n${detail}`);
   process.exit(3);
 }
 
@@ -29,7 +28,8 @@ function findPython() {
 }
 
 function run(python, args) {
-  const done = spawnSync(python, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  // pip starts Python again, without -I: what the job sets for its own Python must not reach it.
+  const done = spawnSync(python, args, { encoding: 'utf8', maxBuffer: 1 << 26, env: { ...process.env, PYTHONHOME: undefined, PYTHONPATH: undefined } });
   if (done.status !== 0) fail('the Python environment of the action cannot be made', `${done.error || ''}${done.stdout}${done.stderr}`);
   return done.stdout;
 }
@@ -38,15 +38,16 @@ function makeVenv({ python, facts }) {
   const key = createHash('sha256').update(facts).update(fs.readFileSync(project)).digest('hex').slice(0, 16);
   const folder = path.join(process.env.RUNNER_TOOL_CACHE || process.env.RUNNER_TEMP || os.tmpdir(), 'fast-action', key);
   if (fs.existsSync(inVenv(folder))) return inVenv(folder);
-  // Made aside and renamed: nobody ever meets half of it, neither after a cancel nor in a second job of this machine.
+  // Made aside and renamed: nobody meets half of it, neither after a cancel nor in a second job of this machine.
   const made = `${folder}.${randomUUID()}`;
+  process.once('exit', () => fs.rmSync(made, { recursive: true, force: true }));
   // The pip that is there, where there is one: to give the venv a pip of its own takes longer than the rest of it.
   const pip = spawnSync(python, ['-I', '-m', 'pip', '--version']).status === 0;
   run(python, ['-I', '-m', 'venv', ...(pip ? ['--without-pip'] : []), made]);
   const wanted = JSON.parse(run(python, ['-I', '-c', WANTED, project]));
   const [installer, into] = pip ? [python, ['--python', inVenv(made)]] : [inVenv(made), []];
   run(installer, ['-I', '-m', 'pip', ...into, 'install', '--quiet', '--disable-pip-version-check', '--no-compile', ...wanted]);
-  try { fs.renameSync(made, folder); } catch { fs.rmSync(made, { recursive: true, force: true }); }
+  try { fs.renameSync(made, folder); } catch { /* another job was first: its environment is the same */ }
   return inVenv(folder);
 }
 

@@ -1,0 +1,171 @@
+"""The action's two scripts on a real node, around a product that is a stand-in."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clients import ROOT, Client
+
+ENTRYPOINT = """\
+import json, os, signal, sys, time
+def leave(number, frame):
+    print("got", signal.Signals(number).name, flush=True)
+    sys.exit(4)
+signal.signal(signal.SIGINT, leave)
+signal.signal(signal.SIGTERM, leave)
+facts = {"arguments": sys.argv[1:], "prefix": sys.prefix, "run": os.environ.get("INPUT_RUN")}
+print("facts " + json.dumps(facts), flush=True)
+while os.environ.get("INPUT_RUN") == "wait":
+    time.sleep(0.05)
+sys.exit(int(os.environ.get("INPUT_STATUS", "0")))
+"""
+NODE = shutil.which("node") or "node"
+
+
+class Shim:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.product = folder / "product"
+        self.cache = folder / "cache"
+        self.cache.mkdir()
+        shutil.copytree(ROOT / "action", self.product / "action")
+        self.require("nothing; python_version < '3'")
+        (self.product / "entrypoint.py").write_text(ENTRYPOINT)
+        self.state = folder / "state"
+        self.state.write_text("")
+        self._clients: list[Client] = []
+
+    def require(self, *dependencies: str) -> None:
+        text = f"[project]\nname = 'x'\nversion = '1'\ndependencies = {json.dumps(list(dependencies))}\n"
+        (self.product / "pyproject.toml").write_text(text)
+
+    def start(self, script: str, **environ: str) -> Client:
+        given = {
+            "PATH": str(Path(sys.executable).parent),
+            "RUNNER_TOOL_CACHE": str(self.cache),
+            "GITHUB_STATE": str(self.state),
+            **environ,
+        }
+        log = self.folder / f"{script}{len(self._clients)}.log"
+        command = [NODE, str(self.product / "action" / script)]
+        self._clients.append(Client(command, self.folder, log, given))
+        return self._clients[-1]
+
+    def environments(self) -> list[Path]:
+        return sorted((self.cache / "fast-action").glob("*"))
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture
+def shim(tmp_path):
+    made = Shim(tmp_path)
+    yield made
+    made.close()
+
+
+def facts(client: Client) -> dict[str, object]:
+    (line,) = [line for line in client.text.splitlines() if line.startswith("facts ")]
+    return dict(json.loads(line.removeprefix("facts ")))
+
+
+def test_main_on_a_fresh_runner_makes_one_environment_and_hands_over(shim):
+    client = shim.start("main.js", INPUT_RUN="npm test")
+    assert client.wait(120) == 0, client.text
+    (environment,) = shim.environments()
+    told = facts(client)
+    assert told["prefix"] == str(environment)
+    assert told["run"] == "npm test"
+    assert told["arguments"] == []
+    assert shim.state.read_text() == f"python={environment / 'bin' / 'python'}\n"
+
+
+def test_main_on_a_warm_runner_takes_the_environment_that_is_there(shim):
+    assert shim.start("main.js").wait(120) == 0
+    (environment,) = shim.environments()
+    made = environment.stat().st_ctime_ns
+    assert shim.start("main.js").wait(120) == 0
+    assert [path.stat().st_ctime_ns for path in shim.environments()] == [made]
+
+
+def test_main_for_other_dependencies_makes_another_environment(shim):
+    assert shim.start("main.js").wait(120) == 0
+    shim.require("fast-action-has-no-such-dependency; python_version < '3'")
+    assert shim.start("main.js").wait(120) == 0
+    assert len(shim.environments()) == 2
+
+
+def test_main_twice_at_once_leaves_one_whole_environment(shim):
+    clients = [shim.start("main.js") for _ in range(3)]
+    assert [client.wait(170) for client in clients] == [0, 0, 0]
+    assert len(shim.environments()) == 1
+
+
+def test_main_whose_dependencies_cannot_be_had_says_so_and_leaves_nothing(shim):
+    shim.require("fast-action-has-no-such-dependency==1")
+    client = shim.start("main.js", PIP_NO_INDEX="1")
+    assert client.wait(120) == 3
+    assert "::error title=FAST::the Python environment of the action cannot be made" in client.text
+    assert "fast-action-has-no-such-dependency" in client.text
+    assert shim.environments() == []
+
+
+def test_main_without_a_python_on_the_path_takes_the_newest_of_the_tool_cache(shim):
+    architecture = subprocess.run(
+        [NODE, "-p", "process.arch"], capture_output=True, text=True, timeout=60, check=True
+    )
+    for version in ("3.9.1", "3.11.9"):
+        folder = shim.cache / "Python" / version / architecture.stdout.strip() / "bin"
+        folder.mkdir(parents=True)
+        (folder / "python").symlink_to(os.path.realpath(sys.executable))
+    client = shim.start("main.js", PATH="/nowhere")
+    assert client.wait(120) == 0, client.text
+
+
+def test_main_without_any_python_says_what_to_do(shim):
+    client = shim.start("main.js", PATH="/nowhere")
+    assert client.wait(60) == 3
+    assert "::error title=FAST::no Python 3.11" in client.text
+    assert "actions/setup-python" in client.text
+
+
+def test_main_passes_the_status_on(shim):
+    assert shim.start("main.js", INPUT_STATUS="2").wait(120) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_main_that_is_cancelled_hands_the_signal_on_and_waits(shim, number):
+    client = shim.start("main.js", INPUT_RUN="wait")
+    client.says("facts ")
+    client.send(number)
+    assert client.wait(30) == 4
+    assert f"got {number.name}" in client.text
+
+
+def test_main_with_python_variables_of_the_job_is_not_led_astray(shim, tmp_path):
+    astray = tmp_path / "astray"
+    astray.mkdir()
+    (astray / "json.py").write_text("raise SystemExit('astray')\n")
+    client = shim.start("main.js", PYTHONPATH=str(astray), PYTHONHOME="/nowhere")
+    assert client.wait(120) == 0, client.text
+
+
+def test_post_without_a_main_before_it_does_nothing(shim):
+    client = shim.start("post.js")
+    assert client.wait(30) == 0
+    assert client.text == ""
+
+
+def test_post_after_a_main_cleans_with_the_same_python(shim):
+    assert shim.start("main.js").wait(120) == 0
+    name, _, python = shim.state.read_text().strip().partition("=")
+    client = shim.start("post.js", **{f"STATE_{name}": python})
+    assert client.wait(60) == 0
+    assert facts(client)["arguments"] == ["post"]
