@@ -31,6 +31,7 @@ class Recording:
         self.environment: dict[str, str] = {}
         self._stage = stage
         self._reserved = ""
+        self._used = False
         self._node: Node | None = None
         self._command: subprocess.Popen[bytes] | None = None
         self._lost: FatalError | None = None
@@ -123,6 +124,7 @@ class Recording:
     def run_command(self, command: Sequence[str]) -> int:
         """Run the test command with the proxy settings; returns its exit status, 128 + n after signal n."""
         with self._stage.step(4) as note:
+            self._used = True
             try:
                 # A session of its own: its children can be ended with it.
                 self._command = subprocess.Popen(
@@ -199,7 +201,7 @@ class Recording:
         """Whether a recorder that `fastci record` left running for this job is carried by this runtime."""
         for node in self._stage.runtime.find():
             if self._is_forgotten(node):
-                self._node, self.record_id = node, node.labels.record_id
+                self._node, self.record_id, self._used = node, node.labels.record_id, True
                 if not node.ours:
                     self.record_id = _record_in(self._stage.runtime.log(node))
                 return True
@@ -234,6 +236,13 @@ class Recording:
         counted = f", {count[0]}" if count else ""
         return f"{self._stage.workspace.records / self.record_id}.sqlite{counted}"
 
+    def _drop(self, recorder: Node) -> str:
+        """Remove a node that no test came to: an empty record would only be in the way of the last one."""
+        self._stage.keep_log(recorder)
+        self._stage.runtime.remove(recorder)
+        self._node = None
+        return ""
+
     def close(self) -> None:
         """End the tests and the recorder; what was recorded is kept. May be called again."""
         if self._command is not None:
@@ -241,7 +250,7 @@ class Recording:
             self._command.wait()
             self._command = None
         if self._node is not None:
-            self._stage.end_and_take(self._node, self._take_record)
+            self._stage.end_and_take(self._node, self._take_record if self._used else self._drop)
         self._stage.workspace.give_up(record_id=self._reserved)
 
 

@@ -33,11 +33,16 @@ class _Threads(http.server.ThreadingHTTPServer):
 
 
 class Target:
-    """A small web application on 127.0.0.1: /echo reflects raw, /safe escapes, /sql breaks on a quote."""
+    """A small web application on 127.0.0.1: /echo reflects raw, /safe escapes, /sql breaks on a quote.
+
+    It answers with `status`, and keeps whoever asks waiting while it is not `open`.
+    """
 
     def __init__(self):
         self.requests = []
         self.status = 200
+        self.open = threading.Event()
+        self.open.set()
         target = self
 
         class Pages(http.server.BaseHTTPRequestHandler):
@@ -45,6 +50,7 @@ class Target:
 
             def do_GET(self):
                 target.requests.append((self.path, dict(self.headers)))
+                target.open.wait(PATIENCE)
                 parts = urllib.parse.urlsplit(self.path)
                 value = urllib.parse.parse_qs(parts.query).get("q", ["nothing"])[0]
                 body = f"<p>{html.escape(value)}</p>"
@@ -68,6 +74,7 @@ class Target:
         self._thread.start()
 
     def close(self):
+        self.open.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -98,11 +98,12 @@ def test_stopping_what_never_started_is_a_usage_error(tmp_path):
         Recording(make_stage(tmp_path)).stop_recording()
 
 
-def test_close_while_recording_ends_the_node_and_keeps_the_record(tmp_path):
+def test_close_while_the_tests_run_ends_the_node_and_keeps_the_record(tmp_path):
     stage = make_stage(tmp_path)
     recorded(stage.runtime)
+    Recording(stage).start_recording(tended=False)
     recording = Recording(stage)
-    recording.start_recording()
+    assert recording.find_recorder()
     recording.close()
     recording.close()
     assert stage.runtime.asked == ["n0"]
@@ -111,11 +112,13 @@ def test_close_while_recording_ends_the_node_and_keeps_the_record(tmp_path):
     assert any("rec_0001" in note for note in stage.listener.notes)
 
 
-def test_close_when_nothing_was_recorded_gives_the_id_back(tmp_path):
+def test_close_before_any_test_ran_keeps_no_empty_record_and_gives_its_id_back(tmp_path):
     stage = make_stage(tmp_path)
+    recorded(stage.runtime)
     recording = Recording(stage)
     recording.start_recording()
     recording.close()
+    assert stage.runtime.removed == ["n0"]
     assert list(stage.workspace.records.iterdir()) == []
 
 
@@ -123,7 +126,7 @@ def test_close_over_a_broken_engine_tells_and_tries_to_remove(tmp_path):
     stage = make_stage(tmp_path)
     recording = Recording(stage)
     recording.start_recording()
-    stage.runtime.broken = {"ended", "fetch"}
+    stage.runtime.broken = {"ended"}
     recording.close()
     assert stage.runtime.removed == ["n0"]
     assert any("engine does not answer" in note for note in stage.listener.notes)
