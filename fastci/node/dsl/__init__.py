@@ -1,7 +1,9 @@
 """Extensions in the FAST DSL: load them, make test requests, decide on the answers. The package's face."""
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
+from fastci.node.dsl.credentials import Credentials, load_credentials
 from fastci.node.dsl.extension import Extension, Memory
+from fastci.node.dsl.git import clone_extensions
 from fastci.node.dsl.loader import builtin_extensions, load_extensions, parse_extension
 from fastci.node.dsl.markers import Markers, MarkerSource
 from fastci.node.dsl.oracle import ORACLES
@@ -11,6 +13,7 @@ __all__ = [
     "ORACLES",
     "Attack",
     "Callbacks",
+    "Credentials",
     "Extension",
     "ExtensionFault",
     "MarkerSource",
@@ -19,6 +22,8 @@ __all__ = [
     "Memory",
     "NoCallbacks",
     "builtin_extensions",
+    "clone_extensions",
+    "load_credentials",
     "load_extensions",
     "parse_extension",
 ]

@@ -4,7 +4,7 @@ Nothing here sends anything: the engine asks for attacks, sends them and hands t
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -138,13 +138,7 @@ class Extension:
 
     def modified(self, request: Request) -> Request:
         """The phase modify; the very same request when nothing changes."""
-        for pattern, value in self.changes:
-            data = _encode(value)
-            for name in [point.name for point in pattern.select(list_points(request))]:
-                point = next((p for p in list_points(request) if p.name == name), None)
-                if point is not None and point.value != data:
-                    request = point.write(data)
-        return request
+        return apply_changes(request, self.changes)
 
     def targets(self, points: Sequence[Point]) -> list[Point]:
         """Of the points that the policy admits those that are attacked, each in turn.
@@ -379,3 +373,14 @@ def _innermost(points: Sequence[Point]) -> list[Point]:
         if point.kind != "document"
         or not any(name.startswith(point.name.removesuffix("value")) for name in names if name != point.name)
     ]
+
+
+def apply_changes(request: Request, changes: Iterable[tuple[PointPattern, str]]) -> Request:
+    """Existing points set to other values; the very same request when nothing changes."""
+    for pattern, value in changes:
+        data = _encode(value)
+        for name in [point.name for point in pattern.select(list_points(request))]:
+            point = next((p for p in list_points(request) if p.name == name), None)
+            if point is not None and point.value != data:
+                request = point.write(data)
+    return request

@@ -74,6 +74,18 @@ def parse_extension(text: str, file: str, *, builtin: bool = False) -> tuple[Ext
     return (None if document.faults else extension), document.faults
 
 
+def read_modify(document: Document, text: str) -> tuple[tuple[PointPattern, str], ...]:
+    """The section `modify` of a file that has no other; what is wrong is noted in the document."""
+    root = document.compose(text)
+    if root is None:
+        return ()
+    sections = document.sections(root, "a credentials file", ("modify",))
+    if "modify" not in sections:
+        document.fault(root, "the section modify is missing")
+        return ()
+    return _Loader(document).modify(sections["modify"].value)
+
+
 class _Loader(Parts):
     def extension(self, root: yaml.Node, builtin: bool) -> Extension | None:
         document = self.document
