@@ -3,6 +3,7 @@
 import html
 import random
 import socket
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -76,6 +77,14 @@ def test_flaws_are_found_and_repaired_twins_are_not(tmp_path: Path):
     assert (
         "[info] Found 2 vulnerabilities, marking the test set for baseline #bl_1 as failed" in outcome.lines
     )
+
+
+def test_flaw_of_a_form_field_is_not_told_again_for_the_whole_body(tmp_path: Path):
+    with web_target(lambda asked: page(asked.form.get("text", ""))) as target:
+        baselines = record_exchanges(target.origin, [request("POST", "/say", "page=1&text=tea")])
+        appended = XSS.replace("generate: {", "generate: {method: [postfix], ")
+        outcome = run_engine(baselines, [appended], tmp_path)
+    assert [f.point for f in outcome.run.findings] == ["POST_FORM_URLENCODED_text_value"]
 
 
 def test_clean_target_passes_with_its_coverage(tmp_path: Path):
@@ -434,7 +443,10 @@ def test_rate_limit_is_kept_within_two_percent(tmp_path: Path, variable: str, wo
     assert outcome.run.state == "passed"
     steady = moments[10:]
     assert len(steady) > 150
-    assert (len(steady) - 1) / (steady[-1] - steady[0]) == pytest.approx(80, rel=0.02)
+    assert (len(steady) - 1) / (steady[-1] - steady[0]) <= 80 * 1.02
+    # A busy machine stalls now and then, and lost time is not made up for: the usual pace is what counts.
+    spans = [late - early for early, late in zip(steady, steady[20:], strict=False)]
+    assert 20 / statistics.median(spans) == pytest.approx(80, rel=0.02)
 
 
 def test_trickling_target_does_not_hold_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

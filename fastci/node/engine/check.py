@@ -18,6 +18,9 @@ from fastci.node.points import Point
 _SLOWEST_USEFUL = 10.0
 _TIMES_CONTROL = 10
 _REFUSALS_BEFORE_CONTROL = 3
+CONTAINERS = ("document", "raw")
+"""Kinds of points that hold others: they come after their parts, and a flaw of a part is not told twice."""
+
 _NO_EFFECT = "no extension of this type applies here"
 
 
@@ -72,8 +75,14 @@ class Check:
         """Note that this type could be tried at this point; stays skipped unless an attack is sent."""
         self.rows[point, kind] = _Row()
 
-    def has(self, kind: str, point: str) -> bool:
-        return any(f.extension.type == kind and f.point == point for f in self.found)
+    def has(self, kind: str, point: Point) -> bool:
+        """Whether such a flaw is known here, or in a part of what this point holds."""
+        stem = point.name.removesuffix("_value") + "_"
+        inside = point.kind in CONTAINERS
+        return any(
+            f.extension.type == kind and (f.point == point.name or (inside and f.point.startswith(stem)))
+            for f in self.found
+        )
 
     def broken(self, extension: Extension, point: str, error: Exception) -> None:
         """A mistake in one extension must not end the run: it is a technical failure of this check."""
@@ -182,7 +191,7 @@ class CheckRunner:
     async def _attack_safely(self, job: Job, point: Point | None) -> None:
         name = point.name if point else ""
         extension = job.extension
-        if point and self._check.has(extension.type, name):
+        if point and self._check.has(extension.type, point):
             return
         row = self._check.rows.setdefault((name or "*", extension.type), _Row())
         sent = self._channel.sent

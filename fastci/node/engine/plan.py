@@ -22,9 +22,16 @@ _READING = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPO
 _DESTROYING_PATH = re.compile(
     r"(?:^|[/_.-])(?:log[-_]?o(?:ut|ff)|sign[-_]?o(?:ut|ff)|(?:change|reset|update|forgot)[-_]?(?:password|passwd|pwd)"
     r"|(?:password|passwd|pwd)[-_]?(?:change|reset|update)|delete|destroy|remove|purge|truncate|wipe|drop"
-    r"|uninstall|deactivate|reset|revoke|setup|install)(?:$|[/_.-])",
+    r"|uninstall|deactivate|reset|revoke|setup|install|(?:create|init|seed|populate)[-_]?(?:db|database))"
+    r"(?:$|[/_.-])",
     re.I,
 )
+_NEW_PASSWORD = re.compile(
+    rb"(?:new|conf(?:irm)?|repeat|old|current)[-_]?(?:password|passwd|passwort|pass|pwd)"
+    rb"|(?:password|passwd|pass|pwd)[-_]?(?:new|conf|repeat|old|current|2\b)",
+    re.I,
+)
+_HEAD = 64 << 10
 _EXPIRED = re.compile(
     rb";[ \t]*(?:max-age[ \t]*=[ \t]*[\"']?(?:0|-\d+)\b"
     rb"|expires[ \t]*=[ \t]*\w{3,9},[ \t]*\d\d[ -]\w{3}[ -](?:19)?70)",
@@ -157,6 +164,8 @@ def phase_of(request: Request, response: Response) -> tuple[Phase, str]:
         return Phase.DESTROY, "tested last: it deletes"
     if word := _DESTROYING_PATH.search(path):
         return Phase.DESTROY, f"tested last: its address says {word.group().strip('/_.-')}"
+    if _NEW_PASSWORD.search(request.target.partition(b"?")[2]) or _NEW_PASSWORD.search(request.body[:_HEAD]):
+        return Phase.DESTROY, "tested last: it sets a password"
     sent = b";".join(request.get_all(b"cookie"))
     for cookie in response.get_all(b"set-cookie"):
         name, _, rest = cookie.partition(b"=")

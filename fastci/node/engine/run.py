@@ -8,7 +8,7 @@ from contextlib import suppress
 from fastci import __version__, results
 from fastci.config import Settings
 from fastci.node.dsl import Extension, Memory
-from fastci.node.engine.check import Check, CheckRunner, Found, Job
+from fastci.node.engine.check import CONTAINERS, Check, CheckRunner, Found, Job
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.observers import Observers
@@ -181,7 +181,7 @@ class _Run:
         changed = extension.modified(request)
         if changed is not request:
             admitted = [p for p in list_points(changed) if self._policy.admits(p.name)]
-        targets = extension.targets(admitted)
+        targets = sorted(extension.targets(admitted), key=lambda point: point.kind in CONTAINERS)
         if not targets or not extension.collects(points, self._memory):
             return None
         return Job(extension=extension, request=changed, points=targets)

@@ -59,12 +59,29 @@ def test_phases_put_changing_after_reading_and_destroying_last():
 
 
 @pytest.mark.parametrize(
-    "target", ["/logout", "/user/sign-out", "/my/change_password", "/items/1/delete", "/setup.php", "/logOff"]
+    "target",
+    [
+        "/logout",
+        "/user/sign-out",
+        "/my/change_password",
+        "/items/1/delete",
+        "/setup.php",
+        "/createdb",
+        "/logOff",
+    ],
 )
 def test_address_that_destroys_comes_last_and_says_so(target: str):
     phase, note = phase_of(request("GET", target), response())
     assert phase is Phase.DESTROY
     assert note.startswith("tested last: its address says")
+
+
+@pytest.mark.parametrize("asked", [
+    request("GET", "/csrf/?password_new=a&password_conf=a"),
+    request("POST", "/me", "oldPassword=a&newPassword=b"),
+])  # fmt: skip
+def test_request_that_sets_a_password_comes_last(asked: Request):
+    assert phase_of(asked, response()) == (Phase.DESTROY, "tested last: it sets a password")
 
 
 @pytest.mark.parametrize("target", ["/logouts-report", "/undelete", "/passwords", "/removed-things", "/"])
