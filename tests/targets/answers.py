@@ -1,0 +1,193 @@
+"""Redirects, header lines, templates, fetched addresses: places that a value should not decide alone."""
+
+from html import escape
+from urllib.parse import quote, urlsplit
+
+from jinja2 import Environment
+
+from fastci.node.message import Field, Request, Response, parse_response
+from targets.kit import Handler, Pair, get, inputs, looked_up, page, path_of
+
+# redirects
+
+
+def _to(address: str, status: int = 302) -> Response:
+    return Response(status=status, fields=(Field.of(b"Location", address.encode("utf-8", "replace")),))
+
+
+def redirect(request: Request) -> Response:
+    return _to(inputs(request)["next"])
+
+
+def redirect_if_path(request: Request) -> Response:
+    """Takes a slash at the start for proof; browsers read two of them, or a backslash, as a host."""
+    to = inputs(request)["next"]
+    return _to(to if to.startswith("/") and not to.startswith("//") else "/")
+
+
+def redirect_inside(request: Request) -> Response:
+    to = inputs(request)["next"].replace("\\", "/")
+    parts = urlsplit(to)
+    return _to("/" if parts.scheme or parts.netloc or not to.startswith("/") else quote(to, safe="/?=&"))
+
+
+def redirect_behind_prefix(request: Request) -> Response:
+    """The value stays a parameter of an address of our own."""
+    return _to("/go?to=" + quote(inputs(request)["next"], safe=":/"))
+
+
+def moved_on(request: Request) -> Response:
+    return page(f'<meta http-equiv="refresh" content="3; url={escape(inputs(request)["next"])}">')
+
+
+def linked(request: Request) -> Response:
+    """A page on which the visitor may follow the address."""
+    to = inputs(request)["next"]
+    address = to if urlsplit(to).scheme in ("http", "https") else "/"
+    return page(f'You leave us for <a href="{escape(address)}">this site</a>.')
+
+
+def add_slash(request: Request) -> Response:
+    path = path_of(request)
+    return page("home") if path.endswith("/") else _to(path + "/", 301)
+
+
+def add_slash_once(request: Request) -> Response:
+    path = "/" + path_of(request).replace("\\", "/").lstrip("/")
+    return page("home") if path.endswith("/") else _to(path + "/", 301)
+
+
+# header lines
+
+
+def language_header(request: Request) -> Response:
+    """Writes the value into the head as it is, byte by byte."""
+    head = (
+        f"HTTP/1.1 200 OK\r\nSet-Cookie: lang={inputs(request)['lang']}\r\nContent-Type: text/plain\r\n\r\n"
+    )
+    return parse_response(head.encode(), b"ok")
+
+
+def language_header_narrow(request: Request) -> Response:
+    """Keeps the low byte of each character, after looking for line ends."""
+    value = inputs(request)["lang"].replace("\r", "").replace("\n", "")
+    head = f"HTTP/1.1 200 OK\r\nSet-Cookie: lang={''.join(chr(ord(c) & 0xFF) for c in value)}\r\n\r\n"
+    return parse_response(head.encode("latin-1"), b"ok")
+
+
+def language_header_quoted(request: Request) -> Response:
+    head = f"HTTP/1.1 200 OK\r\nSet-Cookie: lang={quote(inputs(request)['lang'])}\r\n\r\n"
+    return parse_response(head.encode(), inputs(request)["lang"].encode())
+
+
+# templates
+
+
+def template(request: Request) -> Response:
+    try:
+        return page(
+            Environment(autoescape=True).from_string(f"<p>Dear {inputs(request)['name']}</p>").render()
+        )
+    except Exception:
+        return page("<p>That card cannot be printed.</p>", 500)
+
+
+def template_variable(request: Request) -> Response:
+    source = "<p>Dear {{ name }}</p>"
+    return page(Environment(autoescape=True).from_string(source).render(name=inputs(request)["name"]))
+
+
+def _engine(start: str, end: str) -> Handler:
+    """Stands for an engine that is not at hand: computes products between its signs."""
+
+    def handler(request: Request) -> Response:
+        text = inputs(request)["name"]
+        before, opened, rest = text.partition(start)
+        inner, closed, after = rest.partition(end)
+        factors = inner.strip().split("*")
+        if opened and closed and len(factors) == 2 and all(factor.isdigit() for factor in factors):
+            text = f"{before}{int(factors[0]) * int(factors[1]):,}{after}"
+        return page(f"<p>Dear {escape(text)}</p>")
+
+    return handler
+
+
+# addresses that are fetched
+
+
+def fetch(request: Request) -> Response:
+    host = urlsplit(inputs(request)["from"]).hostname
+    if host:
+        looked_up.add(host)
+    return page("<p>Thank you.</p>")
+
+
+def fetch_known(request: Request) -> Response:
+    host = urlsplit(inputs(request)["from"]).hostname
+    if host in ("feeds.example", "news.example"):
+        looked_up.add(host)
+    return page("<p>Thank you.</p>")
+
+
+def _redirects(detect: str, flaw: str, broken: Handler, repaired: Handler) -> Pair:
+    return Pair(
+        detect=detect,
+        flaw=flaw,
+        request=get("/go?next=/teas"),
+        point="GET_next_value",
+        broken=broken,
+        repaired=repaired,
+    )
+
+
+def _template(flaw: str, broken: Handler) -> Pair:
+    return Pair(
+        detect="ssti-calc",
+        flaw=flaw,
+        request=get("/card?name=Ann"),
+        point="GET_name_value",
+        broken=broken,
+        repaired=template_variable,
+    )
+
+
+def _header(flaw: str, broken: Handler) -> Pair:
+    return Pair(
+        detect="crlf-header",
+        flaw=flaw,
+        request=get("/lang?lang=en"),
+        point="GET_lang_value",
+        broken=broken,
+        repaired=language_header_quoted,
+    )
+
+
+PAIRS = (
+    _redirects("redir-location", "any address", redirect, redirect_inside),
+    _redirects(
+        "redir-location", "anything that begins with a slash", redirect_if_path, redirect_behind_prefix
+    ),
+    _redirects("redir-location", "page that moves on", moved_on, linked),
+    Pair(
+        detect="redir-path",
+        flaw="slash added",
+        request=get("/teas"),
+        point="URI_value",
+        broken=add_slash,
+        repaired=add_slash_once,
+    ),
+    _header("pasted", language_header),
+    _header("cut to bytes", language_header_narrow),
+    _template("Jinja", template),
+    _template("FreeMarker, groups digits", _engine("${", "}")),
+    _template("ERB", _engine("<%=", "%>")),
+    _template("Razor", _engine("@(", ")")),
+    Pair(
+        detect="ssrf-oob",
+        flaw="any address",
+        request=get("/feed?from=http://feeds.example/"),
+        point="GET_from_value",
+        broken=fetch,
+        repaired=fetch_known,
+    ),
+)

@@ -1,0 +1,74 @@
+"""Applications that read XML with lxml: resolving whatever the document declares, and resolving nothing."""
+
+from html import escape
+
+from lxml import etree
+
+from fastci.node.message import Request, Response
+from targets.kit import Handler, Pair, looked_up, page, post
+
+_LIST = '<?xml version="1.0"?>\n<list><item><name>Tea</name><count>5</count></item></list>'
+
+
+class _Noted(etree.Resolver):
+    """Notes what would be fetched from the network; files are read."""
+
+    def resolve(self, url: str, public_id: str, context: object) -> object:
+        if not url.startswith("http"):
+            return None
+        looked_up.add(url.partition("://")[2].partition("/")[0])
+        return self.resolve_string("", context)
+
+
+def _parser(*, resolving: bool) -> etree.XMLParser:
+    parser = etree.XMLParser(resolve_entities=resolving, load_dtd=resolving, no_network=not resolving)
+    parser.resolvers.add(_Noted())
+    return parser
+
+
+def _names(request: Request, *, resolving: bool) -> Response:
+    """Gives the name of every item; counts must be numbers."""
+    try:
+        root = etree.fromstring(request.body, _parser(resolving=resolving))
+        found = [
+            (item.findtext("name") or "", int(item.findtext("count") or 0)) for item in root.iter("item")
+        ]
+    except (etree.XMLSyntaxError, ValueError):
+        return page("<p>That is no list.</p>", 400)
+    return page("".join(f"<li>{escape(name)}: {count}</li>" for name, count in found))
+
+
+def names_resolving(request: Request) -> Response:
+    return _names(request, resolving=True)
+
+
+def names_safe(request: Request) -> Response:
+    return _names(request, resolving=False)
+
+
+def _echo(*, resolving: bool, include: bool = False) -> Handler:
+    """Gives the text of whatever document comes."""
+
+    def handler(request: Request) -> Response:
+        try:
+            root = etree.fromstring(request.body, _parser(resolving=resolving))
+            if include:
+                root.getroottree().xinclude()
+        except etree.LxmlError as error:
+            return page(f"<p>{escape(str(error))}</p>", 400)
+        return page(f"<p>{escape(' '.join(str(text) for text in root.itertext()))}</p>")
+
+    return handler
+
+
+def _pair(detect: str, flaw: str, broken: Handler, repaired: Handler, point: str = "POST_XML_value") -> Pair:
+    request = post("/import", _LIST, "application/xml")
+    return Pair(detect=detect, flaw=flaw, request=request, point=point, broken=broken, repaired=repaired)
+
+
+PAIRS = (
+    _pair("xxe-file", "entities resolved", names_resolving, names_safe),
+    _pair("xxe-document", "any document taken", _echo(resolving=True), _echo(resolving=False), "POST_value"),
+    _pair("xxe-document", "includes followed", _echo(resolving=False, include=True), _echo(resolving=False)),
+    _pair("xxe-oob", "entities resolved", names_resolving, names_safe),
+)

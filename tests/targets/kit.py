@@ -1,0 +1,201 @@
+"""What the targets are made of, and how a detect is run against one without any socket.
+
+A target is a function from Request to Response. The engine's own channel, confirmation and oracles work on
+it; only the wire is replaced. Time is a clock that targets move on by themselves.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from fastci import results
+from fastci.node.dsl import Attack, Extension, MarkerSource
+from fastci.node.engine.confirm import Probe
+from fastci.node.engine.oracles import ORACLES
+from fastci.node.engine.scope import Scope, Target
+from fastci.node.engine.sender import Channel, Sender
+from fastci.node.engine.sessions import Sessions
+from fastci.node.message import Field, Origin, Request, Response, parse_request
+from fastci.node.points import Point, list_points
+
+ORIGIN = Origin(scheme="http", host="target.example", port=80)
+
+Handler = Callable[[Request], Response]
+
+
+class Clock:
+    """Seconds that have passed at the target since its request came."""
+
+    seconds = 0.0
+
+    def wait(self, seconds: object) -> int:
+        self.seconds += float(str(seconds))
+        return 0
+
+
+clock = Clock()
+
+looked_up: set[str] = set()
+"""Host names that a target asked for."""
+
+OOB_DOMAIN = "oob.example"
+
+
+class Listener:
+    """Says of a marker domain whether a target asked for it."""
+
+    def kinds(self, domain: str) -> frozenset[str]:
+        return frozenset({"dns"}) if domain in looked_up else frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A detect, the flawed application it must prove, the repaired one it must stay silent at."""
+
+    detect: str
+    flaw: str
+    broken: Handler
+    repaired: Handler
+    request: Request
+    point: str
+
+
+def get(target: str, **headers: str) -> Request:
+    return Request(method=b"GET", target=target.encode(), fields=_fields(headers))
+
+
+def post(target: str, body: str, media_type: str = "application/x-www-form-urlencoded") -> Request:
+    fields = _fields({"Content-Type": media_type, "Content-Length": str(len(body.encode()))})
+    return Request(method=b"POST", target=target.encode(), fields=fields, body=body.encode())
+
+
+def page(
+    body: str, status: int = 200, media_type: str = "text/html; charset=utf-8", **headers: str
+) -> Response:
+    fields = _fields({"Content-Type": media_type, **headers}, host=False)
+    return Response(status=status, fields=fields, body=body.encode("utf-8", "surrogateescape"))
+
+
+def answer(data: object, status: int = 200) -> Response:
+    return page(json.dumps(data), status, "application/json")
+
+
+def _fields(headers: dict[str, str], host: bool = True) -> tuple[Field, ...]:
+    first = {"Host": "target.example"} if host else {}
+    named = {name.replace("_", "-"): value for name, value in {**first, **headers}.items()}
+    return tuple(Field.of(name.encode(), value.encode("latin-1")) for name, value in named.items())
+
+
+def inputs(request: Request) -> dict[str, str]:
+    """Parameters of the query, and of a form or JSON object in the body; what is absent is empty."""
+    query = request.target.partition(b"?")[2].decode("latin-1")
+    found = defaultdict[str, str](str)
+    found.update(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
+    kind = request.get(b"content-type") or b""
+    if b"json" in kind:
+        with suppress(ValueError):
+            data = json.loads(request.body)
+            found.update(data if isinstance(data, dict) else {})
+    elif b"urlencoded" in kind:
+        found.update(parse_qsl(request.body.decode(), keep_blank_values=True, errors="surrogateescape"))
+    return found
+
+
+def path_of(request: Request) -> str:
+    return unquote_to_bytes(request.target.partition(b"?")[0]).decode("utf-8", "surrogateescape")
+
+
+@dataclass
+class InProcess:
+    """Stands where the wire client stands: hands requests to a function. Notes what was sent."""
+
+    handler: Handler
+    sent: list[bytes] = field(default_factory=list)
+
+    async def send(
+        self, origin: Origin, data: bytes, *, method: bytes, timeout: float, alone: bool = False
+    ) -> tuple[Response, float]:
+        self.sent.append(data)
+        head, _, body = data.partition(b"\r\n\r\n")
+        begin = clock.seconds
+        response = self.handler(parse_request(head + b"\r\n\r\n", body))
+        return response, clock.seconds - begin + 0.002
+
+    async def connect(self, origin: Origin) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a detect proved at which point, and how many requests it took."""
+
+    proofs: dict[str, results.Evidence]
+    requests: int
+
+
+def run_detect(extension: Extension, handler: Handler, request: Request, *, points: str = "") -> Outcome:
+    """Run one detect at every point of a request (or at one) the way the engine does."""
+    looked_up.clear()
+    client = InProcess(handler)
+    return asyncio.run(_run(extension, client, request, points))
+
+
+async def _run(extension: Extension, client: InProcess, request: Request, only: str) -> Outcome:
+    target = Target(recorded=ORIGIN, origin=ORIGIN, base=b"")
+    channel = Channel(Sender(client, rate=0), target, Sessions(Scope.parse("", ())))  # type: ignore[arg-type]
+    control = await channel.send(request, is_control=True)
+    request = extension.modified(request)
+    proofs: dict[str, results.Evidence] = {}
+    for name, point in _targets(extension, request, only):
+        markers = MarkerSource(7, OOB_DOMAIN if extension.detection.oob else "")
+        probe = Probe(
+            channel=channel,
+            extension=extension,
+            request=request,
+            point=point,
+            control=control,
+            markers=markers,
+        )
+        for attack in extension.attacks(request, point, markers):
+            if extension.detection.oob:
+                evidence = await _called_back(probe, attack)
+            elif extension.oracle:
+                evidence = await ORACLES[extension.oracle](probe, attack)
+            else:
+                found = await probe.ask(attack)
+                evidence = await probe.confirm(attack, found) if found.match else None
+            if evidence:
+                proofs[name] = evidence
+                break
+    return Outcome(proofs=proofs, requests=len(client.sent))
+
+
+async def _called_back(probe: Probe, attack: Attack) -> results.Evidence | None:
+    """Ask, ask again with another name, then ask harmlessly: as the engine does once it listens."""
+    for tried in (attack, probe.extension.again(attack, probe.markers)):
+        reply = await probe.channel.send(tried.request)
+        if not probe.extension.detect(tried, reply.response, Listener()):
+            return None
+    control = probe.extension.control(probe.request, probe.point, probe.markers, like=attack)
+    if control is not None:
+        reply = await probe.channel.send(control.request)
+        if probe.extension.detect(control, reply.response, Listener()):
+            return None
+    return results.Evidence(payload=attack.payload, matched="called back", attack=reply.exchange())
+
+
+def _targets(extension: Extension, request: Request, only: str) -> Iterator[tuple[str, Point | None]]:
+    if extension.sends:
+        yield "*", None
+        return
+    for point in extension.targets(list_points(request)):
+        named = point.name.endswith("_value") and not point.name.startswith(("HEADER_", "METHOD_"))
+        if point.name == only if only else named:
+            yield point.name, point

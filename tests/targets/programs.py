@@ -1,0 +1,167 @@
+"""Applications that paste values into a shell's command or into code they evaluate, and their repaired twins.
+
+The shell, PHP and Node are the real ones. Waiting and looking up names is only noted.
+"""
+
+import ast
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html import escape
+
+from fastci.node.message import Request, Response
+from targets.kit import Handler, Pair, clock, get, inputs, looked_up, page
+
+_NOTED = 'sleep() { echo "slept $1" >&2; }; nslookup() { echo "asked $1" >&2; }; '
+
+
+def available(program: str) -> bool:
+    return shutil.which(program) is not None
+
+
+def _run(command: list[str], code: str = "") -> str:
+    done = subprocess.run(
+        command, input=code, capture_output=True, text=True, timeout=20, check=False, errors="replace"
+    )
+    for seconds in re.findall(r"^slept (\d+)$", done.stderr, re.M):
+        clock.wait(seconds)
+    looked_up.update(re.findall(r"^asked (\S+)$", done.stderr, re.M))
+    return done.stdout
+
+
+def _shell(command: str) -> Handler:
+    def handler(request: Request) -> Response:
+        host = inputs(request)["host"].replace("\0", "")
+        return page(f"<pre>{escape(_run(['sh', '-c', _NOTED + command.replace('HOST', host)]))}</pre>")
+
+    return handler
+
+
+def listed(request: Request) -> Response:
+    """The same program with the value as one argument, and no shell."""
+    command = ["printf", "%s\n", "route to " + inputs(request)["host"].replace("\0", "")]
+    return page(f"<pre>{escape(_run(command))}</pre>")
+
+
+def filtered(request: Request) -> Response:
+    host = inputs(request)["host"]
+    if not re.fullmatch(r"[\w.-]+", host):
+        return page("<p>That is no host name.</p>", 400)
+    return page(f"<pre>{escape(_run(['sh', '-c', f'echo route to {host}']))}</pre>")
+
+
+def without_semicolons(request: Request) -> Response:
+    """Takes out what it knows, and leaves the pipe."""
+    host = inputs(request)["host"].replace(";", "").replace("&", "").replace("\n", "")
+    return page(f"<pre>{escape(_run(['sh', '-c', f'echo route to {host}']))}</pre>")
+
+
+def _program(*command: str) -> Handler:
+    """A program that reads the value from its input and prints the page's text."""
+
+    def handler(request: Request) -> Response:
+        return page(f"<p>{escape(_run(list(command), inputs(request)['rule']))}</p>")
+
+    return handler
+
+
+def _php(code: str) -> Handler:
+    return _program("php", "-d", "display_errors=0", "-r", "$v = stream_get_contents(STDIN); " + code)
+
+
+def _node(code: str) -> Handler:
+    read = "const v = require('fs').readFileSync(0, 'utf8'); "
+    return _program("node", "-e", f"{read} try {{ console.log({code}) }} catch (e) {{ console.log('no') }}")
+
+
+def _data(request: Request) -> Response:
+    """The value as data: compared, counted and shown."""
+    value = inputs(request)["rule"]
+    return page(f"<p>{escape(value)}: {len(value)} characters</p>")
+
+
+def _calculator(request: Request) -> Response:
+    """Calculates, on purpose, and nothing else."""
+    value = inputs(request)["rule"]
+    match = re.fullmatch(r"\s*(\d{1,9})\s*([*+-])\s*(\d{1,9})\s*", value)
+    if not match:
+        return page("<p>That is no calculation.</p>", 400)
+    left, right = int(match[1]), int(match[3])
+    return page(f"<p>{ {'*': left * right, '+': left + right, '-': left - right}[match[2]] }</p>")
+
+
+def _python(code: str) -> Handler:
+    def handler(request: Request) -> Response:
+        try:
+            value = eval(code.replace("VALUE", inputs(request)["rule"]))
+        except Exception:
+            return page("<p>That rule does not work.</p>", 400)
+        return page(f"<p>{escape(str(value))}</p>")
+
+    return handler
+
+
+def _python_literal(request: Request) -> Response:
+    try:
+        value = ast.literal_eval(inputs(request)["rule"])
+    except (ValueError, SyntaxError):
+        return page("<p>That rule does not work.</p>", 400)
+    return page(f"<p>{escape(str(value))}</p>")
+
+
+def _ruby(request: Request) -> Response:
+    """`eval "'#{value}'"`: Ruby where there is one, else a reading of the little of it that matters."""
+    value = inputs(request)["rule"].replace("\0", "")
+    if available("ruby"):
+        return page(escape(_run(["ruby", "-e", f"print(eval(DATA.read))\n__END__\n'{value}'"])))
+    terms = re.fullmatch(
+        r"'(?:[^'\\]|\\.)*'(?:\+\((\d+)\*(\d+)\)\.to_s(?:\+'(?:[^'\\]|\\.)*'|#.*)?)", f"'{value}'", re.S
+    )
+    return page(str(int(terms[1]) * int(terms[2]))) if terms else page("<p>syntax error</p>", 500)
+
+
+_HOST, _RULE = get("/route?host=localhost"), get("/check?rule=free")
+
+
+def _command(detect: str, flaw: str, broken: Handler, repaired: Handler = listed) -> Pair:
+    return Pair(
+        detect=detect, flaw=flaw, request=_HOST, point="GET_host_value", broken=broken, repaired=repaired
+    )
+
+
+def _code(detect: str, flaw: str, broken: Handler, repaired: Handler) -> Pair:
+    return Pair(
+        detect=detect, flaw=flaw, request=_RULE, point="GET_rule_value", broken=broken, repaired=repaired
+    )
+
+
+_bare, _single, _double = (
+    _shell("echo route to HOST"),
+    _shell("echo 'route to HOST'"),
+    _shell('echo "route to HOST"'),
+)
+_quiet: Callable[[str], Handler] = lambda command: _shell(f"{command} >/dev/null")  # noqa: E731
+
+PAIRS: tuple[Pair, ...] = (
+    _command("rce-calc", "bare word", _bare),
+    _command("rce-calc", "single quotes", _single, filtered),
+    _command("rce-calc", "double quotes", _double),
+    _command("rce-calc", "separators taken out", without_semicolons, filtered),
+    _command("rce-time", "bare word", _quiet("echo HOST")),
+    _command("rce-time", "single quotes", _quiet("echo 'HOST'")),
+    _command("rce-time", "double quotes", _quiet('echo "HOST"')),
+    _command("rce-oob", "bare word", _quiet("echo HOST")),
+    _code("rce-python", "expression", _python("VALUE"), _python_literal),
+    _code("rce-python", "inside a call", _python("len('VALUE') and 'VALUE'"), _calculator),
+    _code("rce-ruby", "single quotes", _ruby, _calculator),
+    _code("rce-php", "statement", _php("eval($v . ';');"), _php("echo strlen($v);")),
+    _code("rce-php", "single quotes", _php("eval(\"\\$rule = '$v';\"); echo $rule;"), _data),
+    _code("rce-php", "inside a call", _php("eval(\"echo strlen('$v') > 2 ? 'yes' : 'no';\");"), _data),
+    _code("rce-node", "expression", _node("eval(v)"), _node("JSON.stringify(v)")),
+    _code("rce-node", "inside a call", _node("eval(`encodeURI('${v}')`)"), _calculator),
+    _code("rce-node", "template", _node("eval('`' + v + '`')"), _data),
+)
+
+NEEDS = {"rce-php": "php", "rce-node": "node"}
+"""Programs that not every machine has: their detects are only tried where they are."""
