@@ -1,4 +1,4 @@
-"""Custom extensions out of a git repository (GIT_EXTENSIONS); the git client is in Python, no program needed."""
+"""Custom extensions out of a git repository (GIT_EXTENSIONS); the client needs no git program."""
 
 import tempfile
 from pathlib import Path
