@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clients import ROOT, Client, example, make_repository, node_names, still_there, tool
+from clients import ROOT, Client, copy_product, example, make_repository, node_names, still_there, tool
 from jobs import until
 
 pytestmark = pytest.mark.timeout(500)
@@ -51,10 +51,15 @@ class GitLab:
         clone = ["git", "clone", "--quiet", "--bare", str(source), str(server / "fast-action.git")]
         subprocess.run(clone, check=True, timeout=60)
 
-    def start(self, pipeline: str, *arguments: str, shop: bool = False, **variables: str) -> Client:
-        self.repository = make_repository(
-            self.folder / f"repository{len(self._clients)}", {".gitlab-ci.yml": pipeline}, shop=shop
-        )
+    def start(
+        self, pipeline: str, *arguments: str, shop: bool = False, product: bool = False, **variables: str
+    ) -> Client:
+        files = {".gitlab-ci.yml": pipeline}
+        if product:
+            source = copy_product(self.folder / "product")
+            paths = [path for path in source.rglob("*") if path.is_file()]
+            files |= {f"product/{path.relative_to(source)}": path.read_text() for path in paths}
+        self.repository = make_repository(self.folder / f"repository{len(self._clients)}", files, shop=shop)
         origin = "ssh://git@gitlab.com:22/team/shop.git"
         subprocess.run(
             ["git", "remote", "add", "origin", origin], cwd=self.repository, check=True, timeout=60
@@ -126,6 +131,76 @@ def test_component_cancelled_while_the_tests_run_leaves_nothing(gitlab, target):
     client.send_group(signal.SIGTERM)
     client.wait(60)
     until(lambda: not still_there(names), f"the end of {names}", 30)
+
+
+TARGET = """\
+import http.server, urllib.parse
+class Pages(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        body = ("<p>" + query.get("q", ["nothing"])[0] + "</p>").encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("", 8000), Pages).serve_forever()
+"""
+WAIT = """\
+import socket, sys, time
+host, port = sys.argv[1].rsplit(":", 1)
+end = time.monotonic() + 30
+while True:
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+        sys.exit(0)
+    except OSError:
+        if time.monotonic() > end:
+            sys.exit("nobody listens")
+        time.sleep(0.1)
+"""
+
+
+@pytest.fixture(scope="session")
+def ci_image(engine, base_image, tmp_path_factory):
+    """One image for all that a docker job needs: the job, its target, the client's own helpers."""
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "target.py").write_text(TARGET)
+    (folder / "wait.py").write_text(WAIT)
+    (folder / "Dockerfile").write_text(
+        f"FROM {base_image}\n"
+        "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends rsync >/dev/null\n"
+        "COPY target.py wait.py /\n"
+        "EXPOSE 8000\n"
+    )
+    tag = "fast-action-test/gitlab:1"
+    engine.images.build(path=str(folder), tag=tag, forcerm=True)
+    (folder / "Dockerfile").write_text(f'FROM {tag}\nENTRYPOINT ["python3", "/wait.py"]\n')
+    engine.images.build(path=str(folder), tag=f"{tag}-wait", forcerm=True)
+    return tag
+
+
+@pytest.mark.engine
+def test_component_in_containers_tests_a_service_without_an_engine(gitlab, ci_image):
+    pipeline = component(
+        tests="python3 -c \"import urllib.request as r; print(r.urlopen('http://app:8000/echo?q=1').status)\"",
+        services=[{"name": ci_image, "alias": "app", "command": ["python3", "/target.py"]}],
+        package="./product",
+        **{"job-image": ci_image, "target-uri": "http://app:8000", "test-run-policy-id": "quick"},
+    )
+    arguments = [
+        "--pull-policy",
+        "if-not-present",
+        "--helper-image",
+        ci_image,
+        "--wait-image",
+        f"{ci_image}-wait",
+    ]
+    client = gitlab.start(pipeline, *arguments, product=True)
+    assert client.wait() == 1, client.text
+    assert "runtime: process" in client.text
+    assert "security tests: failed" in client.text
+    assert {".html", ".json", ".xml"} <= gitlab.reports()
 
 
 @pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.engine)])
