@@ -14,7 +14,13 @@ import uvloop
 from fastci import __version__
 from fastci.config import Mode, Settings
 from fastci.errors import ExitStatus, FatalError, TechnicalError, UsageError
-from fastci.node.dsl import Extension, builtin_extensions, load_extensions
+from fastci.node.dsl import (
+    Extension,
+    builtin_extensions,
+    clone_extensions,
+    load_credentials,
+    load_extensions,
+)
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
 from fastci.node.proxy import Authority, load_authority, serve
@@ -113,6 +119,9 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
     policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
     extensions = _load_extensions(settings, say)
+    credentials = load_credentials(Path(settings.fast_auths))
+    if credentials.changes:
+        say(f"[info] Credentials for every test request from {settings.fast_auths}")
     run_id = settings.fast_run_id or store.reserve_run()
     name = settings.test_run_name or default_name("TestRun", time.time())
     say(f"[info] Use TestRecord#{record.id} {record.name} for creating TestRun")
@@ -129,6 +138,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             policy=policy,
             say=say,
             stop=_stop_on_signals(),
+            credentials=credentials,
         )
 
     run = uvloop.run(testing())
@@ -200,7 +210,10 @@ def _load_extensions(settings: Settings, say: Say) -> list[Extension]:
     """Built-in and custom extensions; what is broken is named, the rest loads."""
     builtin = builtin_extensions()
     folder = Path(settings.fast_extensions)
-    custom, faults = load_extensions(folder, builtin=False) if folder.is_dir() else ([], [])
+    custom, faults = load_extensions(folder, builtin=False)
+    if settings.git_extensions:
+        cloned, broken = clone_extensions(settings.git_extensions)
+        custom, faults = [*custom, *cloned], [*faults, *broken]
     for fault in faults:
         say(f"[error] extension not loaded: {fault}")
     say(f"[info] Loaded {len(custom)} custom extensions for fast scanner")

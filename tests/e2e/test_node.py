@@ -241,6 +241,17 @@ def test_broken_custom_extension_is_named_and_the_others_still_load(home, target
     assert re.search(r"broken\.yaml:2:\d+", done.out), done
 
 
+def test_credentials_go_into_every_test_request_control_included(home, target):
+    (home.folder / "auths").mkdir()
+    (home.folder / "auths" / "auth.yaml").write_text("modify: {HEADER_Authorization_value: Bearer 42}\n")
+    home.record(f"{target.url}/safe?q=a")
+    recorded = len(target.requests)
+    assert home.test().status == 0
+    tested = target.requests[recorded:]
+    assert tested
+    assert {headers.get("Authorization") for _, headers in tested} == {"Bearer 42"}
+
+
 # report
 
 

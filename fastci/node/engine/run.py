@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from fastci import __version__, results
 from fastci.config import Settings
-from fastci.node.dsl import Extension, Memory
-from fastci.node.engine.check import CONTAINERS, Check, CheckRunner, Found, Job
+from fastci.node.dsl import Credentials, Extension, Memory
+from fastci.node.engine.check import Check, CheckRunner, Found, Job, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.observers import Observers
@@ -40,13 +41,16 @@ async def run_tests(
     policy: Policy,
     say: Say,
     stop: asyncio.Event,
+    credentials: Credentials | None = None,
 ) -> results.Run:
     """Test every baseline that the policy admits and give the results; ends early when `stop` is set.
+
+    `credentials` go into every test request.
 
     State: "failed" with findings, and also when a check failed technically or nothing at all was tested
     (silence is not a pass); "interrupted" when stopped. Never raises for what the target does.
     """
-    run = _Run(settings, record, extensions, policy, say)
+    run = _Run(settings, record, extensions, policy, say, credentials or Credentials())
     start = time.time()
     interrupted = await run.work(baselines, stop)
     return run.result(run_id=run_id, start=start, interrupted=interrupted)
@@ -60,12 +64,14 @@ class _Run:
         extensions: Sequence[Extension],
         policy: Policy,
         say: Say,
+        credentials: Credentials,
     ) -> None:
         self._settings = settings
         self._record = record
         self._policy = policy
         self._say = say
-        self._scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
+        scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
+        self._scope = replace(scope, credentials=credentials)
         tried = [e for e in extensions if policy.tries(e.type, e.builtin)]
         self._modifying = [e for e in tried if not e.sends]
         self._sending = [e for e in tried if e.sends]
@@ -181,7 +187,7 @@ class _Run:
         changed = extension.modified(request)
         if changed is not request:
             admitted = [p for p in list_points(changed) if self._policy.admits(p.name)]
-        targets = sorted(extension.targets(admitted), key=lambda point: point.kind in CONTAINERS)
+        targets = parts_first(extension.targets(admitted))
         if not targets or not extension.collects(points, self._memory):
             return None
         return Job(extension=extension, request=changed, points=targets)

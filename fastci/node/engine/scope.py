@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from fastci.node.dsl import Credentials
 from fastci.node.message import Origin, Request
 from fastci.node.store import Baseline
 
@@ -51,11 +52,15 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """`replacement` is TEST_RUN_URI parsed, None where baselines go to the origin they were recorded from."""
+    """`replacement` is TEST_RUN_URI parsed, None where baselines go to the origin they were recorded from.
+
+    `credentials` go into every request that is made from a baseline.
+    """
 
     replacement: Origin | None
     base: bytes
     tls_ports: frozenset[int]
+    credentials: Credentials = Credentials()
 
     @classmethod
     def parse(cls, test_run_uri: str, backend_https_ports: tuple[int, ...]) -> "Scope":
@@ -81,7 +86,7 @@ class Scope:
         Host, Origin and Referer follow TEST_RUN_URI (a target compares them). Answers are asked for without
         content coding: they are to be read, and brotli or zstd could not be.
         """
-        request = baseline.request
+        request = self.credentials.apply(baseline.request)
         if request.get(b"accept-encoding") is not None:
             request = request.with_header(b"Accept-Encoding", b"identity")
         if self.replacement is None:
