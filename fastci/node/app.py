@@ -13,7 +13,7 @@ import uvloop
 
 from fastci import __version__
 from fastci.config import Mode, Settings
-from fastci.errors import ExitStatus, FatalError, TechnicalError, UsageError
+from fastci.errors import ExitStatus, TechnicalError, UsageError
 from fastci.node.dsl import (
     Extension,
     builtin_extensions,
@@ -24,7 +24,7 @@ from fastci.node.dsl import (
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
 from fastci.node.proxy import Authority, load_authority, serve
-from fastci.node.store import Record, Recorder, Store
+from fastci.node.store import Recorder, Store
 from fastci.reports import write_reports
 from fastci.results import Run, parse_document, to_document
 

@@ -1,6 +1,6 @@
 """Where test requests may go: the target authority and nowhere else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from fastci.node.dsl import Credentials
@@ -60,7 +60,7 @@ class Scope:
     replacement: Origin | None
     base: bytes
     tls_ports: frozenset[int]
-    credentials: Credentials = Credentials()
+    credentials: Credentials = field(default_factory=Credentials)
 
     @classmethod
     def parse(cls, test_run_uri: str, backend_https_ports: tuple[int, ...]) -> "Scope":
