@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -147,6 +148,23 @@ def test_chunked_response_relayed_as_it_came_and_recorded_decoded(start: Start):
     assert origin.connections == 1
 
 
+def test_response_that_comes_byte_by_byte_whole(start: Start):
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
+    def handle(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while read_head(connection):
+            for byte in answer:
+                connection.sendall(bytes([byte]))
+
+    origin, proxy = start(handle), start()
+    with proxy.connect() as client:
+        for _ in range(3):
+            client.sendall(get(origin))
+            assert read_message(client) == answer
+    assert [b.response.body for b in proxy.baselines()] == [b"abc"] * 3
+
+
 def test_chunked_response_streamed_before_it_ends(start: Start):
     go_on = threading.Event()
 
@@ -253,6 +271,22 @@ def test_early_answer_reaches_client_that_still_sends(start: Start):
     assert baseline.truncated
 
 
+def test_early_answer_without_length_reaches_client_that_still_sends(start: Start):
+    refusal = b"HTTP/1.1 413 Too Large\r\n\r\nno more than 1 MB"
+
+    def handle(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(refusal)
+        connection.shutdown(socket.SHUT_WR)
+        read_all(connection)
+
+    origin, proxy = start(handle), start()
+    with proxy.connect() as client:
+        # A proxy that closes at once would break this off, and the client would never read the answer.
+        client.sendall(get(origin, b"/", b"Content-Length: 9000000", method=b"POST") + bytes(8_000_000))
+        assert read_all(client) == refusal
+
+
 def test_early_answer_on_open_connection_request_goes_on(start: Start):
     bodies: list[bytes] = []
 
@@ -317,6 +351,26 @@ def test_huge_response_to_slow_client_memory_stays_bounded(start: Start):
     assert grown < 32 * 1024
     wait_for(lambda: len(proxy.baselines()) == 1, "recorded")
     assert proxy.baselines()[0].truncated
+
+
+def test_pipelined_requests_of_client_that_does_not_read_held_back(start: Start):
+    body, asked = bytes(4 << 20), [0]
+
+    def handle(connection: socket.socket) -> None:
+        while read_head(connection):
+            asked[0] += 1
+            connection.sendall(ok(body))
+
+    origin, proxy = start(handle), start(FAST_MAX_BODY="1000")
+    with proxy.connect() as client:
+        client.sendall(get(origin) * 20)
+        before = -1
+        while before != asked[0]:
+            before = asked[0]
+            threading.Event().wait(0.3)
+        assert before < 10
+        for _ in range(20):
+            assert len(read_message(client)) == len(ok(body))
 
 
 def test_huge_request_to_slow_origin_held_up_at_the_client(start: Start):
@@ -444,6 +498,26 @@ def test_connection_closed_on_second_request_get_repeated_post_left_to_the_clien
     assert len(proxy.baselines()) == 2
 
 
+def test_bytes_the_origin_sends_unasked_never_reach_the_client(start: Start):
+    def handle(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(ok(b"asked"))
+        unasked.wait(TIMEOUT)
+        connection.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        assert is_closed(connection)
+        closed.set()
+
+    unasked, closed = threading.Event(), threading.Event()
+    origin, proxy = start(handle), start()
+    with proxy.connect() as client:
+        client.sendall(get(origin))
+        assert read_message(client) == ok(b"asked")
+        unasked.set()
+        assert closed.wait(TIMEOUT)
+        client.sendall(get(origin))
+        assert read_message(client) == ok(b"asked")
+
+
 def test_upgrade_becomes_a_tunnel_and_is_counted(start: Start):
     def handle(connection: socket.socket) -> None:
         read_head(connection)
@@ -489,6 +563,24 @@ def test_origin_that_lies_short_client_sees_the_break(start: Start):
     assert proxy.seen() == {("upstream-failed", "127.0.0.1"): 1}
 
 
+def test_origin_that_resets_in_the_middle_client_sees_no_good_end(start: Start):
+    def handle(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nthe end is nowhere")
+        assert go_on.wait(TIMEOUT)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    go_on = threading.Event()
+    origin, proxy = start(handle), start()
+    with proxy.connect() as client:
+        client.sendall(get(origin))
+        assert read_some(client, b"nowhere").endswith(b"nowhere")
+        go_on.set()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert proxy.baselines() == []
+
+
 def test_origin_that_lies_long_surplus_dropped_and_connection_not_used_again(start: Start):
     origin, proxy = start(answering(ok(b"hello") + b"surplus")), start()
     with proxy.connect() as client:
@@ -505,8 +597,7 @@ def test_origin_that_breaks_chunked_coding_client_sees_the_break(start: Start):
         read_all(connection)
 
     origin, proxy = start(handle), start()
-    answer = proxy.ask(get(origin))
-    assert not answer.endswith(b"0\r\n\r\n")
+    assert proxy.ask(get(origin)).endswith(b"hello\r\nnonsense\r\n")
     assert proxy.baselines() == []
 
 
@@ -547,6 +638,19 @@ def test_origin_keeps_silent_504(start: Start):
     assert b"no answer from the target within 0.5 s" in answer
 
 
+def test_origin_that_pauses_in_its_answer_is_waited_for(start: Start):
+    def handle(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(ok(b"0123456789")[:-5])
+        threading.Event().wait(2.0)
+        connection.sendall(b"56789")
+
+    origin, proxy = start(handle), start(patience=Patience(response=0.5))
+    with proxy.connect() as client:
+        client.sendall(get(origin))
+        assert read_message(client) == ok(b"0123456789")
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
@@ -570,6 +674,21 @@ def test_request_that_makes_no_sense_refused_with_a_reason(start: Start, request
     assert b"\r\n\r\nFAST proxy: " in answer
 
 
+def test_client_that_goes_on_after_a_refusal_parted_from_in_the_end(start: Start):
+    with start().connect() as client:
+        client.sendall(b"nonsense\r\n\r\nand more")
+        assert read_all(client).startswith(b"HTTP/1.1 400 ")
+
+        def broken() -> bool:
+            try:
+                client.sendall(b"more")
+            except OSError:
+                return True
+            return False
+
+        wait_for(broken, "the connection is gone")
+
+
 def test_request_chunked_wrongly_refused(start: Start):
     origin, proxy = start(answering(ok())), start()
     head = get(origin, b"/", b"Transfer-Encoding: chunked", method=b"POST")
@@ -589,7 +708,7 @@ def test_client_leaves_in_the_middle_origin_sees_it_and_it_is_counted(start: Sta
     with proxy.connect() as client:
         client.sendall(get(origin))
         read_some(client, b"part")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert left.wait(TIMEOUT)
     assert proxy.seen() == {("client-left", "127.0.0.1"): 1}
 

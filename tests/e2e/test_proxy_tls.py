@@ -50,11 +50,15 @@ def secret(tmp_path: Path) -> ssl.SSLContext:
 
 
 def secured(proxy: Rig, origin: Origin, name: str = "target.test", *alpn: str) -> ssl.SSLSocket:
-    """A client's TLS connection through the proxy, the certificate verified against the proxy's authority."""
+    """A client's TLS connection through the proxy, the certificate verified against the proxy's authority.
+
+    An end that the proxy does not announce in TLS is an error.
+    """
     context = proxy.trust()
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    return context.wrap_socket(proxy.tunnel("127.0.0.1", origin.port), server_hostname=name)
+    tunnel = proxy.tunnel("127.0.0.1", origin.port)
+    return context.wrap_socket(tunnel, server_hostname=name, suppress_ragged_eofs=False)
 
 
 # interception
@@ -153,6 +157,30 @@ def test_response_in_tls_without_length_ends_in_order(start: Start, secret: ssl.
         client.sendall(REQUEST)
         assert read_all(client) == b"HTTP/1.1 200 OK\r\n\r\nall of it"
     assert len(proxy.baselines()) == 1
+
+
+def test_client_that_ends_tls_but_not_its_connection_gets_an_end_too(start: Start, secret: ssl.SSLContext):
+    origin, proxy = start(answering(ok()), tls=secret), start()
+    with secured(proxy, origin) as client:
+        client.sendall(REQUEST)
+        assert read_message(client) == ok()
+        with client.unwrap() as bare:
+            assert is_closed(bare)
+
+
+def test_upgrade_in_tls_passes_and_ends_in_order(start: Start, secret: ssl.SSLContext):
+    def handle(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        connection.sendall(connection.recv(100).upper())
+
+    origin, proxy = start(handle, tls=secret), start()
+    with secured(proxy, origin) as client:
+        client.sendall(REQUEST)
+        assert read_head(client).startswith(b"HTTP/1.1 101 ")
+        client.sendall(b"frame")
+        assert read_all(client) == b"FRAME"
+    assert proxy.seen() == {("upgrade", "127.0.0.1"): 1}
 
 
 def test_client_that_speaks_both_protocols_gets_http_1(start: Start, secret: ssl.SSLContext):
@@ -320,6 +348,18 @@ def test_what_is_not_http_1_tunnelled_untouched(start: Start, first: bytes):
         assert read_all(client) == b" and end"
     assert origin.faults == []
     assert proxy.seen() == {("tunnel", "127.0.0.1"): 1}
+
+
+def test_client_that_says_everything_at_once_and_half_closes(start: Start):
+    def handle(connection: socket.socket) -> None:
+        connection.sendall(b"got " + read_all(connection))
+
+    origin, proxy = start(handle), start()
+    with proxy.connect() as client:
+        client.sendall(b"CONNECT %s HTTP/1.1\r\n\r\n\x00\x01" % origin.authority)
+        client.shutdown(socket.SHUT_WR)
+        assert read_head(client).startswith(b"HTTP/1.1 200 ")
+        assert read_all(client) == b"got \x00\x01"
 
 
 def test_server_that_speaks_first_tunnelled(start: Start):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 from typing import cast
 
 from fastci.node.proxy.tls import TlsLayer
@@ -26,6 +27,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._tls: TlsLayer | None = None
         self._paused = False
+        self._said_all = False
         self._lingering: asyncio.TimerHandle | None = None
 
     # for subclasses to override
@@ -49,14 +51,15 @@ class Connection(asyncio.Protocol):
     # for their use
 
     def write(self, data: bytes) -> None:
-        if not self.closed:
+        if not (self.closed or self._said_all):
             self._transport.write(data if self._tls is None else self._tls.seal(data))
 
     def end(self) -> None:
         """Send no more, after what was written."""
-        if self.closed:
+        if self.closed or self._said_all:
             return
         self._say_goodbye()
+        self._said_all = True
         with contextlib.suppress(OSError, NotImplementedError):
             self._transport.write_eof()
 
@@ -70,6 +73,8 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close so that the peer sees that something is missing. What was not sent yet is dropped."""
         self.closed = True
+        # Without this the loop closes in order, which is how a body without a length ends.
+        self._set_option(socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     def linger(self) -> None:
@@ -111,10 +116,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.local = transport.get_extra_info("sockname")
         self.peer = transport.get_extra_info("peername")
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._set_option(socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -127,10 +129,12 @@ class Connection(asyncio.Protocol):
             plain = self._tls.receive(data)
         except ssl.SSLError as error:
             self._transport.write(self._tls.take_outgoing())
-            self._break_off(error)
+            self.closed = True
+            self._transport.close()
+            self.refused(error)
             return
         outgoing = self._tls.take_outgoing()
-        if outgoing:
+        if outgoing and not self._said_all:
             self._transport.write(outgoing)
         if plain:
             self.received(plain)
@@ -142,7 +146,6 @@ class Connection(asyncio.Protocol):
             return False
         if self._tls is not None:
             if not self._tls.established:
-                self._break_off(None)
                 return False
             if self._tls.ended:
                 return True
@@ -164,11 +167,12 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.full(False)
 
-    def _say_goodbye(self) -> None:
-        if self._tls is not None and self._tls.established:
-            self._transport.write(self._tls.end())
+    def _set_option(self, option: int, value: int | bytes) -> None:
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, option, value)
 
-    def _break_off(self, error: ssl.SSLError | None) -> None:
-        self.closed = True
-        self._transport.close()
-        self.refused(error)
+    def _say_goodbye(self) -> None:
+        if self._tls is not None and self._tls.established and not self._said_all:
+            self._transport.write(self._tls.end())

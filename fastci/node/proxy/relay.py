@@ -12,7 +12,7 @@ from fastci.node.proxy.filters import HostFilter
 from fastci.node.proxy.journal import Journal
 from fastci.node.proxy.place import Place, Places
 from fastci.node.proxy.target import Target, TargetError
-from fastci.node.proxy.wire import BadMessage, Body, RequestHead
+from fastci.node.proxy.wire import UNTIL_CLOSE, BadMessage, Body, RequestHead
 from fastci.node.store import Recorder
 
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
@@ -260,7 +260,6 @@ class Relay(Connection):
         assert exchange
         exchange.delivered = True
         if self.closed:
-            self.let_go()
             return
         if last:
             self.write(last)
@@ -295,7 +294,7 @@ class Relay(Connection):
             # The client sees what a direct client would: an answer that breaks off.
             self.proxy.recorder.see("upstream-failed", exchange.place.origin.host)
             self.current = None
-            if target.response.length < 0:
+            if target.response.length == UNTIL_CLOSE:
                 self.abort()
             else:
                 self.close()
@@ -360,8 +359,7 @@ class Relay(Connection):
             self._task.cancel()
         if exchange and not exchange.finished:
             proxy.recorder.see("client-left", exchange.place.origin.host)
-        if not exchange or not exchange.finished or exchange.delivered:
-            self.let_go()
+        self.let_go()
         if not proxy.relays:
             proxy.on_empty()
 

@@ -124,6 +124,8 @@ class Target(Connection):
             try:
                 self._read_response(self._user, data)
             except BadMessage as error:
+                if self.response:
+                    self._user.on_piece(data)
                 self._fail(f"the answer of the target makes no sense: {error}")
         elif not self._raw:
             # Bytes that nobody asked for: whatever they are, they do not answer the next request.
