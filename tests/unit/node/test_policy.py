@@ -76,6 +76,16 @@ def test_own_policy_starts_as_a_copy_of_the_default(tmp_path: Path):
     assert load_policy(str(tmp_path / "own.yml"), None) == policy
 
 
+def test_policy_file_beside_the_caller_is_found_by_its_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "own.yml").write_text("name: Ours\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_policy("own.yml", None).name == "Ours"
+    with pytest.raises(UsageError, match="no test policy 'own'"):
+        load_policy("own", None)
+
+
 def test_empty_policy_file_is_the_default_by_another_name(tmp_path: Path):
     (tmp_path / "own.yaml").write_text("")
     assert load_policy("own", tmp_path).include == load_policy("default", None).include

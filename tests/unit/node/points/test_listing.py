@@ -71,6 +71,21 @@ def test_raw_write_is_raw_in_the_innermost_layer_only():
     assert point.write(b'{"$gt":"&"}', raw=True).target == b"/?q=%7B%22a%22:%7B%22%24gt%22%3A%22%26%22%7D%7D"
 
 
+def test_names_are_not_parsed_on():
+    request = post(b'{"{\\"a\\":1}":2}', JSON, b"Cookie: [1]=2")
+    assert {p.value for p in list_points(request)} >= {b'{"a":1}', b"[1]"}
+    assert [
+        p.name
+        for p in list_points(request)
+        if p.layers.count("JSON_DOC") > 1 or p.layers[1:] == ("JSON_DOC",)
+    ] == [
+        "POST_JSON_DOC_value",
+        'POST_JSON_DOC_HASH_{"a":1}_name',
+        'POST_JSON_DOC_HASH_{"a":1}_value',
+    ]
+    assert not [p for p in list_points(get(b"/?%7B%22a%22:1%7D=x")) if "JSON_DOC" in p.layers]
+
+
 def test_points_of_one_name_parser_reading_first():
     request = get(b"/?id_HASH_a=plain&id[a]=hash&x=MDEyMzQ%3D&x_BASE64=word")
     assert [p.value for p in list_points(request) if p.name == "GET_x_BASE64_value"] == [b"01234", b"word"]

@@ -26,7 +26,7 @@ from fastci.node.points import compile_ruby
         (r"(?>a+)b", "aab"),
         (r"(?#what)a", "a"), (r"(a)?(?(1)b|c)", "ab"), (r"\X", "e\u0301"), (r"[\b]", "\b"),
         (r"a\.b", "a.b"), (r"[\s]", " "),
-        (r"(?<=\d)x", "1x"), (r"é", "é"), (r"a{3", "a{3"),
+        (r"(?<=\d)x", "1x"), (r"é", "é"), (r"[\101-\x43]", "B"), (r"a{3", "a{3"),
     ],
 )  # fmt: skip
 def test_ruby_pattern_matches_as_in_ruby(pattern: str, text: str):
