@@ -4,6 +4,7 @@ Places: Authorization and Cookie headers, headers, query and form fields, JSON, 
 inputs whose name says so, the user part of a URL. Bodies may be cut or broken: nothing is parsed as a whole.
 """
 
+import base64
 import re
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
@@ -113,6 +114,8 @@ def _in_field(field: re.Match[bytes], mark: Mark) -> bytes:
     if lower in (b"authorization", b"proxy-authorization"):
         scheme, between, rest = value.partition(b" ")
         value = scheme + between + mark(rest) if between else mark(value)
+        if scheme.lower() == b"basic":
+            mark(_password(rest))
     elif lower == b"cookie":
         value = b";".join(_cookie(pair, mark) for pair in value.split(b";"))
     elif lower == b"set-cookie":
@@ -123,6 +126,14 @@ def _in_field(field: re.Match[bytes], mark: Mark) -> bytes:
     else:
         value = mark_text(value, mark)
     return name + b":" + blank + value
+
+
+def _password(pair: bytes) -> bytes:
+    """The password of Basic credentials (RFC 7617), so that it is known where it stands alone too."""
+    try:
+        return base64.b64decode(pair).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _cookie(pair: bytes, mark: Mark) -> bytes:
@@ -144,8 +155,7 @@ def mark_text(data: bytes, mark: Mark) -> bytes:
         return always(match) if _is_secret(match["name"]) else match[0]
 
     def tag(match: re.Match[bytes]) -> bytes:
-        name = _TAG_NAME.search(match[0])
-        secret = _TAG_TYPE.search(match[0]) or (name and _is_secret(name[1]))
+        secret = _TAG_TYPE.search(match[0]) or any(map(_is_secret, _TAG_NAME.findall(match[0])))
         return _TAG_VALUE.sub(always, match[0]) if secret else match[0]
 
     def number(match: re.Match[bytes]) -> bytes:

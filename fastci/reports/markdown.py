@@ -117,5 +117,8 @@ def _longest_run(text: str) -> int:
 
 
 def _text(text: str) -> str:
-    """Prose as it is: every sign that could be markup as a character reference (CommonMark 6.2)."""
-    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", visible(text))
+    """Prose as it is: every sign that could be markup as a character reference (CommonMark 6.2).
+
+    Forges look for mentions and references in the rendered text too: a joiner of no width parts those.
+    """
+    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};" + "&#8203;" * (sign[0] in "@#!"), visible(text))

@@ -2,67 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 
 from fastci.reports.exchange import origin_of, read_message
 from fastci.reports.plain import count, one_line, text_of
 from fastci.reports.summary import ordered, reached_by, type_name
 from fastci.results import Exchange, Finding, Run
-
-_HEAD = '''\
-"""{name}: {number} as tests. Each fails while its flaw is there and passes once it is mended.
-
-    pytest --import-mode=importlib THIS_FILE        all
-    pytest --import-mode=importlib THIS_FILE -k sqli
-
-FAST_TARGET=http://host:port sends them there instead of where the flaws were found. A secret that was taken
-out of this file is read from the environment, REDACTED-1 from FAST_SECRET_1; without it the test is skipped.
-Run them only against an application that you may test.
-"""
-
-import http.client
-import os
-import re
-import socket
-import ssl
-import time
-from urllib.parse import urlsplit
-
-import pytest
-
-
-def with_secrets(request):
-    missing = sorted({{m.decode() for m in re.findall(rb"REDACTED-(\\d+)", request)}} - set(SECRETS))
-    if missing:
-        pytest.skip("set " + ", ".join("FAST_SECRET_" + number for number in missing))
-    request, marks = re.subn(rb"REDACTED-(\\d+)", lambda m: SECRETS[m[1].decode()].encode(), request)
-    if not marks:
-        return request
-    length = b"%d" % len(request.partition(b"\\r\\n\\r\\n")[2])
-    return re.sub(rb"(?i)(\\r\\ncontent-length: *)\\d+", lambda m: m[1] + length, request, count=1)
-
-
-SECRETS = {{k[12:]: v for k, v in os.environ.items() if k.startswith("FAST_SECRET_") and v}}
-
-
-def send(origin, request):
-    """Status, answer (head and body) and seconds of these exact bytes."""
-    url = urlsplit(os.environ.get("FAST_TARGET") or origin)
-    secure = url.scheme == "https"
-    connection = socket.create_connection((url.hostname, url.port or (443 if secure else 80)), timeout=60)
-    if secure:
-        context = ssl.create_default_context()
-        context.check_hostname = False  # the application is under test here, not its certificate
-        context.verify_mode = ssl.CERT_NONE
-        connection = context.wrap_socket(connection, server_hostname=url.hostname)
-    with connection:
-        started = time.monotonic()
-        connection.sendall(with_secrets(request))
-        response = http.client.HTTPResponse(connection, method=request.split(b" ", 1)[0].decode("latin-1"))
-        response.begin()
-        head = "".join(f"{{name}}: {{value}}\\r\\n" for name, value in response.getheaders())
-        body = response.read()
-        return response.status, head.encode("latin-1", "replace") + body, time.monotonic() - started
-'''
 
 _MOST_EVIDENCE = 300
 _MARGIN = 0.7
@@ -73,7 +18,8 @@ _SLOW = 2.0
 def render(run: Run) -> str:
     findings = ordered(run.findings)
     name = one_line(run.name).replace("\\", "/").replace('"', "'")
-    head = _HEAD.format(name=name, number=count(len(findings), "finding"))
+    head = files("fastci.reports").joinpath("repro.py.j2").read_text(encoding="utf-8")
+    head = head.replace("@{ name }@", name).replace("@{ number }@", count(len(findings), "finding"))
     return "\n".join([head, *(line for n, finding in enumerate(findings, 1) for line in _test(n, finding))])
 
 

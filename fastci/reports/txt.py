@@ -39,7 +39,7 @@ def _head(run: Run) -> Iterator[str]:
         "Requests": f"{run.sent_requests:,} sent, {run.average_rps:,} a second",
         "Points": f"{points} (point x type)",
         "Threats": severities,
-        "Seed": f"{run.seed}, node {run.node_version or 'unknown'}",
+        "Seed": f"{run.seed}, node {one_line(run.node_version) or 'unknown'}",
     }
     yield from (f"{name + ':':<13} {value}" for name, value in facts.items() if value)
     if run.seen:

@@ -1,0 +1,376 @@
+"""Each format against what its reader documents: required fields, limits, escapes."""
+
+import copy
+import gzip
+import io
+import json
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import junitparser
+import lxml.html
+import pytest
+from jsonschema import Draft202012Validator
+from lxml import etree
+from markdown_it import MarkdownIt
+
+from fastci.reports import REPORTS, markdown, sarif
+from fastci.reports.curl import with_secrets
+from fastci.results import Place, Run
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "reports"
+SCHEMAS = {
+    name: json.loads((GOLDEN / f"{name}.schema.json").read_text())
+    for name in ("sarif", "gitlab", "codequality")
+}
+
+
+def faults(name: str, document: Any) -> list[str]:
+    validator = Draft202012Validator(SCHEMAS[name])
+    return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)]
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+@pytest.mark.parametrize("run", ["sample", "hostile", "empty"])
+def test_json_format_obeys_its_reader(name: str, run: str, request: pytest.FixtureRequest):
+    assert faults(name, json.loads(REPORTS[name].render(request.getfixturevalue(run)))) == []
+
+
+MISSING = {
+    "sarif": [
+        "version", "runs.0.tool.driver.name", "runs.0.tool.driver.rules.0.help.markdown",
+        "runs.0.tool.driver.rules.0.properties.security-severity", "runs.0.automationDetails.id",
+        "runs.0.tool.driver.rules.0.properties.tags", "runs.0.tool.driver.rules.0.properties.precision",
+        "runs.0.results.0.locations", "runs.0.results.0.message.text",
+        "runs.0.results.0.locations.0.physicalLocation.artifactLocation.uri", "runs.0.results.0.ruleId",
+        "runs.0.results.0.locations.0.physicalLocation.region.startLine", "runs.0.invocations",
+        "runs.0.results.0.partialFingerprints.primaryLocationLineHash",
+        "runs.0.tool.driver.rules.0.shortDescription",
+    ],
+    "gitlab": [
+        "version", "scan", "scan.end_time", "scan.status", "scan.scanned_resources", "scan.scanner.vendor",
+        "vulnerabilities.0.id", "vulnerabilities.0.identifiers", "vulnerabilities.0.location.hostname",
+        "vulnerabilities.0.evidence.request.headers", "vulnerabilities.0.evidence.response.status_code",
+        "vulnerabilities.0.identifiers.0.value", "vulnerabilities.0.evidence.supporting_messages.0.name",
+    ],
+    "codequality": [
+        "0.description", "0.check_name", "0.fingerprint", "0.severity", "0.location.path",
+        "0.location.lines.begin",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(name, path) for name, paths in MISSING.items() for path in paths]
+)
+def test_json_format_without_a_required_field_is_noticed(sample: Run, name: str, path: str):
+    document = copy.deepcopy(json.loads(REPORTS[name].render(sample)))
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    holder = document
+    for part in parents:
+        holder = holder[part]
+    del holder[last]
+    assert faults(name, document)
+
+
+# SARIF
+
+
+def sarif_run(run: Run, **options: str) -> dict[str, Any]:
+    log: dict[str, Any] = json.loads(sarif.render(run, **options))["runs"][0]
+    return log
+
+
+def test_sarif_results_stand_at_the_functional_test_or_the_job_file(sample: Run):
+    places = [
+        (place["artifactLocation"]["uri"], place["region"]["startLine"])
+        for result in sarif_run(sample)["results"]
+        for place in [result["locations"][0]["physicalLocation"]]
+    ]
+    assert places == [
+        ("tests/test_labels.py", 9), ("tests/test_catalogue.py", 41), (".github/workflows/fast.yml", 1),
+        ("tests/test_reviews.py", 1), ("tests/test_account.py", 12),
+    ]  # fmt: skip
+    job = sarif_run(sample, job_file="ci/x y.yml")["results"][2]["locations"][0]["physicalLocation"]
+    assert job["artifactLocation"]["uri"] == "ci/x%20y.yml"
+
+
+def test_sarif_other_tests_that_reach_it_are_related_locations(sample: Run):
+    related = sarif_run(sample)["results"][1]["relatedLocations"]
+    assert [r["physicalLocation"]["region"]["startLine"] for r in related] == [58]
+
+
+def test_sarif_fingerprint_is_the_findings_own(sample: Run):
+    result = sarif_run(sample)["results"][0]
+    fingerprint = next(f.fingerprint for f in sample.findings if f.id == "v5")
+    assert result["partialFingerprints"] == {
+        "fastFinding/v1": fingerprint,
+        "primaryLocationLineHash": f"{fingerprint[:16]}:1",
+    }
+
+
+def test_sarif_rules_have_one_entry_a_type_and_results_name_it(sample: Run):
+    run = sarif_run(
+        replace(
+            sample, findings=[*sample.findings, replace(sample.findings[0], id="v9", point="GET_z_value")]
+        )
+    )
+    rules = run["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == ["ptrav", "rce", "redir", "sqli", "xss"]
+    assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in run["results"])
+    assert rules[3]["properties"]["tags"] == ["security", "external/cwe/cwe-089"]
+    assert rules[2]["properties"]["precision"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("threat", "score"),
+    [(1, "0.1"), (33, "3.3"), (34, "4.0"), (66, "6.6"), (67, "7.0"), (85, "8.5"), (90, "9.0"), (100, "10.0")],
+)
+def test_security_severity_on_githubs_scale(threat: int, score: str):
+    assert sarif.security_severity(threat) == score
+
+
+def test_sarif_of_cut_run_says_so(sample: Run):
+    invocation = sarif_run(replace(sample, complete=False))["invocations"][0]
+    assert invocation["executionSuccessful"] is False
+    assert any("cut short" in n["message"]["text"] for n in invocation["toolExecutionNotifications"])
+    assert any("Auth failed" in n["message"]["text"] for n in invocation["toolExecutionNotifications"])
+
+
+def test_sarif_of_too_many_findings_keeps_the_worst_within_the_limit(
+    sample: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sarif, "_MOST_RESULTS", 2)
+    run = sarif_run(sample)
+    assert [result["ruleId"] for result in run["results"]] == ["rce", "sqli"]
+    assert "3 findings were left out" in json.dumps(run["invocations"])
+
+
+def test_sarif_message_has_no_placeholder_and_no_link(sample: Run):
+    finding = replace(sample.findings[0], title="see [this](http://x) at {}", route="/{}/x")
+    text = sarif_run(replace(sample, findings=[finding]))["results"][0]["message"]["text"]
+    assert text.startswith(r"see \[this\](http://x) at *: POST /*/x, point ")
+
+
+# GitLab
+
+
+def test_gitlab_ids_survive_another_run_and_differ_between_findings(sample: Run):
+    first = json.loads(REPORTS["gitlab"].render(sample))["vulnerabilities"]
+    moved = [
+        replace(f, id="other", places=[replace(f.place, url=f.place.url.replace("shop.test", "stage.test"))])
+        for f in sample.findings
+    ]
+    second = json.loads(REPORTS["gitlab"].render(replace(sample, findings=moved)))["vulnerabilities"]
+    assert [v["id"] for v in first] == [v["id"] for v in second]
+    assert len({v["id"] for v in first}) == len(first)
+
+
+def test_gitlab_lengths_of_huge_finding_are_cut(sample: Run):
+    huge = "x" * 2_000_000
+    attack = replace(sample.findings[0].evidence.attack, response=b"HTTP/1.1 200 OK\r\n\r\n" + huge.encode())
+    finding = replace(
+        sample.findings[0], title=huge, description=huge, remediation=huge,
+        evidence=replace(sample.findings[0].evidence, attack=attack),
+    )  # fmt: skip
+    text = REPORTS["gitlab"].render(replace(sample, findings=[finding]))
+    assert faults("gitlab", json.loads(text)) == []
+    assert len(text) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("state", "complete", "status"),
+    [
+        ("failed", True, "success"),
+        ("passed", True, "success"),
+        ("failed", False, "failure"),
+        ("interrupted", True, "failure"),
+    ],
+)
+def test_gitlab_scan_status(sample: Run, state: str, complete: bool, status: str):
+    run = replace(sample, state=state, complete=complete)  # type: ignore[arg-type]
+    assert json.loads(REPORTS["gitlab"].render(run))["scan"]["status"] == status
+
+
+def test_gitlab_compressed_answer_is_readable(sample: Run):
+    body = gzip.compress(b"<p>plain words</p>")
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    evidence = sample.findings[0].evidence
+    finding = replace(
+        sample.findings[0],
+        evidence=replace(evidence, attack=replace(evidence.attack, response=head + chunked)),
+    )
+    (vulnerability,) = json.loads(REPORTS["gitlab"].render(replace(sample, findings=[finding])))[
+        "vulnerabilities"
+    ]
+    assert vulnerability["evidence"]["response"]["body"] == "<p>plain words</p>"
+
+
+# JUnit
+
+
+def junit(run: Run) -> Any:
+    return etree.fromstring(REPORTS["junit"].render(run).encode())
+
+
+@pytest.mark.parametrize("run", ["sample", "hostile", "empty"])
+def test_junit_is_xml_whose_counts_are_right(run: str, request: pytest.FixtureRequest):
+    root = junit(request.getfixturevalue(run))
+    for element in (root, *root.iter("testsuite")):
+        for count, tag in (
+            ("tests", "testcase"),
+            ("failures", "failure"),
+            ("errors", "error"),
+            ("skipped", "skipped"),
+        ):
+            assert int(element.get(count)) == len(list(element.iter(tag)))
+    assert all(case.get("classname") and case.get("name") for case in root.iter("testcase"))
+
+
+def test_junit_read_by_a_consumer_has_every_finding_as_a_failure(sample: Run):
+    suites = junitparser.JUnitXml.fromfile(io.BytesIO(REPORTS["junit"].render(sample).encode()))
+    failed = [
+        (case.name, r.type) for suite in suites for case in suite for r in case.result if r._tag == "failure"
+    ]
+    assert sorted(failed) == sorted((f"{f.point} {f.type}", f.type) for f in sample.findings)
+
+
+def test_junit_case_points_at_the_functional_test(sample: Run):
+    case = next(c for c in junit(sample).iter("testcase") if c.get("name") == "GET_q_value sqli")
+    assert (case.get("file"), case.get("line")) == ("tests/test_catalogue.py", "41")
+    assert case.find("failure").text.splitlines()[0] == "threat: HIGH (90), confirmed"
+
+
+def test_junit_states_become_their_elements(sample: Run):
+    root = junit(sample)
+    assert {s.get("message") for s in root.iter("skipped")} >= {
+        "the value is not XML",
+        "a number cannot hold it",
+    }
+    assert {e.get("message") for e in root.iter("error")} == {
+        "Auth failed: recorded 200, now 302 to /login",
+        "Connection failed: the target closed the connection",
+    }
+
+
+def test_junit_interrupted_baseline_is_not_counted_as_tested(sample: Run):
+    check = replace(sample.checks[0], state="waiting", coverage=[], findings=[], error="")
+    root = junit(replace(sample, checks=[check], findings=[]))
+    assert [s.get("message") for s in root.iter("skipped")] == ["this baseline did not get to its end"]
+
+
+def test_junit_finding_of_unknown_baseline_is_not_lost(sample: Run):
+    root = junit(replace(sample, checks=[]))
+    assert len(list(root.iter("failure"))) == len(sample.findings)
+
+
+# Markdown
+
+
+def test_markdown_of_many_findings_stays_small(sample: Run):
+    many = [replace(f, id=f"{f.id}-{n}", point=f"{f.point}{n}") for f in sample.findings for n in range(400)]
+    text = markdown.render(replace(sample, findings=many))
+    assert len(text.encode()) < 1_000_000
+    assert "1,950 more are in the HTML and JSON reports." in text
+
+
+def test_markdown_hostile_text_stays_in_its_code_span(hostile: Run):
+    page = lxml.html.fromstring(MarkdownIt("commonmark").enable("table").render(markdown.render(hostile)))
+    assert {element.tag for element in page.iter()} <= {
+        "div", "h2", "blockquote", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "details",
+        "summary", "ul", "li", "a", "pre",
+    }  # fmt: skip
+    assert all(link.get("href").startswith("https://cwe.mitre.org/") for link in page.iter("a"))
+    for code in list(page.iter("code")):
+        code.text = ""
+    assert not re.search(r"@some|#12", page.xpath("string()"))
+    (_, table) = page.iter("table")
+    assert {len(row) for row in table.iter("tr")} == {5}
+
+
+def test_markdown_code_span_with_backticks_cannot_be_left(sample: Run):
+    finding = replace(sample.findings[0], point="a`b``c| d`")
+    text = markdown.render(replace(sample, findings=[finding]))
+    assert "| ``` a`b``c\\| d` ``` |" in text
+
+
+# curl and pytest
+
+
+def test_curl_script_reads_secrets_from_the_environment_in_any_quotes():
+    command = """curl -H 'Cookie: a=REDACTED-1' http://t/REDACTED-2 --data-raw 'it'"'"'s REDACTED-3'"""
+    words = shlex.split(with_secrets(command))
+    assert words == [
+        "curl", "-H", "Cookie: a=${FAST_SECRET_1:?the secret REDACTED-1}",
+        "http://t/${FAST_SECRET_2:?the secret REDACTED-2}", "--data-raw",
+        "it's ${FAST_SECRET_3:?the secret REDACTED-3}",
+    ]  # fmt: skip
+    assert "'\"${FAST_SECRET_1" in with_secrets(command)
+
+
+@pytest.mark.parametrize("run", ["sample", "hostile", "empty"])
+def test_pytest_file_is_python_with_one_test_a_finding(run: str, request: pytest.FixtureRequest):
+    given = request.getfixturevalue(run)
+    text = REPORTS["pytest"].render(given)
+    names: dict[str, Any] = {}
+    exec(compile(text, "repro", "exec"), names)
+    assert len([name for name in names if name.startswith("test_")]) == len(given.findings)
+
+
+def test_pytest_file_checks_what_only_the_attack_shows(sample: Run):
+    text = REPORTS["pytest"].render(sample)
+    assert re.findall(r"assert (.*)", text) == [
+        "b'30431' not in answer",
+        "b'sqlite3.OperationalError: unrecognized token' not in answer",
+        "b'root:x:0:0:root:/root:/bin/bash' not in answer",
+        "b'<img src=x onerror=alert(4711)>' not in answer",
+        "b'Location: https://f8a1.fast.test/' not in answer",
+    ]
+
+
+def evidence_of(sample: Run, **changes: Any) -> str:
+    finding = sample.findings[0]
+    evidence = replace(finding.evidence, matched="described, not quoted", **changes)
+    text = REPORTS["pytest"].render(replace(sample, findings=[replace(finding, evidence=evidence)]))
+    found = re.findall(r"assert (.*)|(pytest\.skip.*)", text.split("def test_", 1)[1])
+    return "".join(found[0])
+
+
+def test_pytest_file_without_quoted_evidence_takes_what_attack_and_confirmation_share(sample: Run):
+    base = sample.findings[0].evidence
+    page = b"HTTP/1.1 200 OK\r\nDate: now\r\n\r\n"
+    assert base.control
+    assert base.confirmation
+    assert evidence_of(
+        sample,
+        attack=replace(base.attack, response=page + b"mark1\nORA-00933: not ended\nshop"),
+        confirmation=replace(base.confirmation, response=page + b"mark2\nORA-00933: not ended\nshop"),
+        control=replace(base.control, response=page + b"shop"),
+    ) == "b'ORA-00933: not ended' not in answer"  # fmt: skip
+
+
+def test_pytest_file_of_time_based_finding_measures_time(sample: Run):
+    base = sample.findings[0].evidence
+    assert base.control
+    same = b"HTTP/1.1 200 OK\r\n\r\nshop"
+    assert evidence_of(
+        sample, attack=replace(base.attack, response=same, elapsed=5.1),
+        control=replace(base.control, response=same, elapsed=0.1, status=base.attack.status),
+        confirmation=None,
+    ) == "seconds < 3.6"  # fmt: skip
+
+
+def test_pytest_file_of_evidence_outside_the_answer_is_skipped(sample: Run):
+    base = sample.findings[0].evidence
+    assert evidence_of(sample, control=base.attack, confirmation=None).startswith("pytest.skip")
+
+
+def test_markdown_and_txt_name_every_place_that_reaches_it(sample: Run):
+    places = [Place(baseline=f"b{n}", method="GET", url="http://t/", test=f"t{n}.py::t") for n in range(3)]
+    run = replace(sample, findings=[replace(sample.findings[0], places=places)])
+    assert "`t0.py::t` +2" in markdown.render(run)
+    assert all(f"t{n}.py::t" in REPORTS["txt"].render(run) for n in range(3))

@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import pytest
+
+from fastci.reports.coverage import coverage_of
+from fastci.reports.summary import ordered, summarize
+from fastci.results import PointCoverage, Run
+
+
+def test_summary_of_findings_is_a_failure_whatever_the_state(sample: Run):
+    summary = summarize(replace(sample, state="interrupted", complete=False))
+    assert (summary.tone, summary.headline) == ("failed", "5 vulnerabilities found")
+    assert summary.detail.startswith("The run was cut short: what it found holds")
+    assert summary.severities == {"high": 3, "medium": 1, "low": 1}
+
+
+def test_summary_of_clean_complete_run_passes(sample: Run):
+    checks = [replace(check, state="passed", error="") for check in sample.checks]
+    summary = summarize(replace(sample, state="passed", findings=[], checks=checks))
+    assert (summary.tone, summary.headline, summary.detail) == ("passed", "No vulnerability found", "")
+
+
+@pytest.mark.parametrize("state", ["tech_failed", "interrupted", "waiting", "running"])
+def test_summary_of_untested_baseline_is_no_pass(sample: Run, state: str):
+    checks = [replace(check, state="passed") for check in sample.checks[:-1]] + [
+        replace(sample.checks[-1], state=state)
+    ]  # type: ignore[arg-type]
+    summary = summarize(replace(sample, state="passed", findings=[], checks=checks))
+    assert summary.tone == "unsure"
+    assert summary.detail.startswith("1 baseline ")
+
+
+def test_summary_of_interrupted_run_without_findings_is_no_pass(sample: Run):
+    checks = [replace(check, state="passed") for check in sample.checks]
+    summary = summarize(replace(sample, state="interrupted", findings=[], checks=checks))
+    assert (summary.tone, summary.detail) == ("unsure", "The run ended as interrupted.")
+
+
+def test_summary_of_nothing_is_no_pass(sample: Run):
+    summary = summarize(replace(sample, state="passed", findings=[], checks=[]))
+    assert (summary.tone, summary.headline) == ("unsure", "Nothing was tested")
+
+
+def test_coverage_of_two_baselines_of_one_route_takes_the_better(sample: Run):
+    base = replace(sample.checks[0], method="GET", route="/r")
+
+    def row(state: str, requests: int, reason: str = "") -> PointCoverage:
+        return PointCoverage(point="GET_a_value", type="xss", state=state, requests=requests, reason=reason)  # type: ignore[arg-type]
+
+    checks = [
+        replace(base, coverage=[row("skipped", 0, "duplicate")]),
+        replace(base, coverage=[row("tested", 4)]),
+        replace(base, coverage=[row("failed", 1, "gone")]),
+    ]
+    (route,) = coverage_of(replace(sample, findings=[], checks=checks))
+    assert route.cells == {("GET_a_value", "xss"): row("tested", 5)}
+    assert summarize(replace(sample, findings=[], checks=checks)).covered == 1.0
+
+
+def test_coverage_of_finding_without_a_row_has_its_cell(sample: Run):
+    routes = {(route.method, route.route): route for route in coverage_of(sample)}
+    login = routes["POST", "/login"]
+    assert login.findings == {("POST_FORM_URLENCODED_next_value", "redir"): "v4"}
+    assert login.cells["POST_FORM_URLENCODED_next_value", "redir"].state == "tested"
+
+
+def test_covered_leaves_out_what_was_never_possible(sample: Run):
+    summary = summarize(sample)
+    assert summary.points == {"tested": 83, "failed": 1, "skipped": 31, "impossible": 1}
+    assert summary.covered == pytest.approx(83 / 115)
+
+
+def test_ordered_worst_first_and_independent_of_input_order(sample: Run):
+    names = [finding.id for finding in ordered(sample.findings)]
+    assert names == ["v5", "v1", "v3", "v2", "v4"]
+    assert names == [finding.id for finding in ordered(reversed(sample.findings))]
