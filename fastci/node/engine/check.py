@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fastci import results
@@ -18,9 +18,6 @@ from fastci.node.points import Point
 _SLOWEST_USEFUL = 10.0
 _TIMES_CONTROL = 10
 _REFUSALS_BEFORE_CONTROL = 3
-CONTAINERS = ("document", "raw")
-"""Kinds of points that hold others: they come after their parts, and a flaw of a part is not told twice."""
-
 _NO_EFFECT = "no extension of this type applies here"
 
 
@@ -77,10 +74,9 @@ class Check:
 
     def has(self, kind: str, point: Point) -> bool:
         """Whether such a flaw is known here, or in a part of what this point holds."""
-        stem = point.name.removesuffix("_value") + "_"
-        inside = point.kind in CONTAINERS
+        parts = _parts_of(point.name)
         return any(
-            f.extension.type == kind and (f.point == point.name or (inside and f.point.startswith(stem)))
+            f.extension.type == kind and (f.point == point.name or f.point.startswith(parts))
             for f in self.found
         )
 
@@ -262,6 +258,26 @@ class CheckRunner:
         if verdict.session_lost:
             raise SessionLost(verdict.detail)
         return True
+
+
+def parts_first(points: Sequence[Point]) -> list[Point]:
+    """The points with those that hold others at the end: a flaw of a part is not told for the whole again."""
+    stems = {stem for point in points for stem in _stems(point.name)}
+    return sorted(points, key=lambda point: not stems.isdisjoint(_parts_of(point.name)))
+
+
+def _parts_of(name: str) -> tuple[str, ...]:
+    """How the names of points begin that are parts of this one."""
+    if name == "URI_value":
+        return ("PATH_", "ACTION_")
+    return (name.removesuffix("_value") + "_",) if name.endswith("_value") else ()
+
+
+def _stems(name: str) -> Iterator[str]:
+    """Every beginning of a name that could be another point's."""
+    words = name.split("_")[:-1]
+    for end in range(1, len(words)):
+        yield "_".join(words[:end]) + "_"
 
 
 def marker_seed(seed: int, baseline: str, extension: str, point: str) -> int:

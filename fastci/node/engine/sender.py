@@ -175,7 +175,7 @@ class Channel:
         self._health = sender.health(target.origin)
 
     async def renew_session(self, request: Request) -> bool:
-        """Get new values for what keeps this request logged in; True when there are some."""
+        """Get new values for what keeps this request logged in; False when there is nothing to get."""
 
         async def send(replayed: Request) -> Response:
             return (await self.send(replayed, is_control=True)).response

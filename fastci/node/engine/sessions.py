@@ -14,6 +14,7 @@ from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.control import asks_password, is_login
 from fastci.node.engine.scope import Scope
 from fastci.node.message import Origin, Request, Response
+from fastci.node.points import list_points
 from fastci.node.store import Baseline
 
 Send = Callable[[Request], Awaitable[Response]]
@@ -26,6 +27,7 @@ _MOST_SOURCES = 2_000
 _MOST_VALUES = 20_000
 _DEEPEST = 5
 _MOST_FAILURES = 3
+_SECRET = re.compile(r"pass|pwd|secret|token|csrf|xsrf|nonce|otp|pin(?:$|_)|code", re.I)
 _PASSWORD_SENT = re.compile(rb"pass(?:word|wd|phrase)?[\"']?\s*[=:]|\bpwd[\"']?\s*[=:]", re.I)
 
 
@@ -95,7 +97,7 @@ class Sessions:
         return request
 
     async def renew(self, origin: Origin, request: Request, send: Send) -> bool:
-        """Replay what gave out the values that `request` carries; True when one of them is new now.
+        """Replay what gave out the values that `request` carries; False when there is nothing to replay.
 
         `request` is as recorded, `send` sends a request that is already refreshed and gives the answer.
         """
@@ -107,40 +109,52 @@ class Sessions:
             fresh = self._fresh.setdefault(origin, {})
             if fresh != before:
                 return True
-            done: set[int] = set()
+            renewal = _Renewal(self, origin, send)
             for value in sorted(values):
-                await self._replay_source(origin, value, send, done, _DEEPEST)
+                await renewal.replay_source(value, _DEEPEST)
             for sequence, where in self._logins:
                 sent = frozenset(self._values_of(origin, self._requests[sequence]))
-                if where == origin and sent & values and sequence not in done:
-                    await self._replay(origin, sequence, send, done)
-            return bool(done)
+                if where == origin and sent & values:
+                    await renewal.replay(sequence)
+            return bool(renewal.done)
+
+    def recorded(self, origin: Origin, sequence: int) -> Request:
+        """A recorded request with the newest values."""
+        return self.refresh(origin, self._requests[sequence])
+
+    def source_of(self, origin: Origin, value: bytes) -> int:
+        """The exchange that gave this value out."""
+        return self._sources[origin, value].sequence
+
+    def older_values(self, origin: Origin, sequence: int) -> list[bytes]:
+        """The values that an exchange needed and earlier ones gave out."""
+        values = set(self._values_of(origin, self._requests[sequence]))
+        return sorted(value for value in values if self.source_of(origin, value) < sequence)
+
+    def same_logins(self, origin: Origin, sequence: int) -> list[int]:
+        """Other logins that differ from this one in secrets only, the latest first.
+
+        A test that changes a password leaves the earlier login dead: a later one with the new password is
+        the same user.
+        """
+        wanted = _identity(self._requests[sequence])
+        others = (other for other, where in reversed(self._logins) if where == origin)
+        return [o for o in others if o != sequence and _identity(self._requests[o]) == wanted]
+
+    def learn(self, origin: Origin, sequence: int, response: Response) -> set[bytes]:
+        """Take new values from an answer to what gave these out before; gives the recorded values."""
+        body, learned = decoded_body(response), set()
+        for value, source in self._given.get(sequence, ()):
+            new = _cookie(response, source.cookie) if source.cookie else _between(body, source)
+            if new:
+                self._fresh[origin][value] = new
+                learned.add(value)
+        return learned
 
     def failed(self, origin: Origin, request: Request) -> None:
         """The renewed values did not bring the session back: after a few times it is not tried again."""
         key = (origin, frozenset(self._values_of(origin, request)))
         self._failures[key] = self._failures.get(key, 0) + 1
-
-    async def _replay_source(
-        self, origin: Origin, value: bytes, send: Send, done: set[int], depth: int
-    ) -> None:
-        sequence = self._sources[origin, value].sequence
-        if sequence in done or not depth:
-            return
-        done.add(sequence)
-        for older in sorted(set(self._values_of(origin, self._requests[sequence]))):
-            if self._sources[origin, older].sequence < sequence:
-                await self._replay_source(origin, older, send, done, depth - 1)
-        await self._replay(origin, sequence, send, done)
-
-    async def _replay(self, origin: Origin, sequence: int, send: Send, done: set[int]) -> None:
-        done.add(sequence)
-        response = await send(self.refresh(origin, self._requests[sequence]))
-        body = decoded_body(response)
-        for value, source in self._given.get(sequence, ()):
-            new = _cookie(response, source.cookie) if source.cookie else _between(body, source)
-            if new:
-                self._fresh[origin][value] = new
 
     def _values_of(self, origin: Origin, request: Request) -> Iterator[bytes]:
         """The values in this request whose source is known."""
@@ -156,6 +170,53 @@ class Sessions:
                 for value in {match.group(), match.group().rpartition(b"=")[2]}:
                     if (origin, value) in self._sources:
                         yield value
+
+
+class _Renewal:
+    """One pass of replaying at one origin; every exchange goes out at most once.
+
+    `done` are the exchanges replayed, `learned` the recorded values that have new ones now.
+    """
+
+    def __init__(self, sessions: Sessions, origin: Origin, send: Send) -> None:
+        self._sessions = sessions
+        self._origin = origin
+        self._send = send
+        self.done: set[int] = set()
+        self.learned: set[bytes] = set()
+
+    async def replay_source(self, value: bytes, depth: int) -> None:
+        """Replay what gave `value` out, before that what gave out the values it needs."""
+        sequence = self._sessions.source_of(self._origin, value)
+        if sequence in self.done or not depth:
+            return
+        for candidate in (sequence, *self._sessions.same_logins(self._origin, sequence)):
+            self.done.add(candidate)
+            for older in self._sessions.older_values(self._origin, candidate):
+                await self.replay_source(older, depth - 1)
+            await self._send_again(candidate, values_of=sequence)
+            if value in self.learned:
+                return
+
+    async def replay(self, sequence: int) -> None:
+        """Replay a login that gave out nothing new: it made a session of a cookie that was there before."""
+        if sequence not in self.done:
+            self.done.add(sequence)
+            await self._send_again(sequence, values_of=sequence)
+
+    async def _send_again(self, sequence: int, *, values_of: int) -> None:
+        response = await self._send(self._sessions.recorded(self._origin, sequence))
+        self.learned |= self._sessions.learn(self._origin, values_of, response)
+
+
+def _identity(request: Request) -> tuple[object, ...]:
+    """Who logs in and where, without passwords and tokens."""
+    plain = [
+        (point.name, point.value)
+        for point in list_points(request)
+        if point.layers[0] in ("GET", "POST") and point.kind != "document" and not _SECRET.search(point.name)
+    ]
+    return request.method, request.target.partition(b"?")[0], *plain
 
 
 def _cookie_values(response: Response) -> Iterator[tuple[bytes, bytes, bytes]]:

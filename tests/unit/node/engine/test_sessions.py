@@ -108,3 +108,31 @@ def test_sessions_of_other_origins_are_left_alone():
     renew(sessions, lost, lambda _: response(cookie="sid=new-session-22"))
     other = Origin(scheme="http", host="other.test", port=80)
     assert sessions.refresh(other, lost) == lost
+
+
+def test_login_with_a_changed_password_is_replaced_by_the_later_one_of_the_same_user():
+    first, second = "a" * 30, "b" * 30
+
+    def login(name: str, password: str) -> Request:
+        return request("POST", "/login", body=f'{{"username": "{name}", "password": "{password}"}}')
+
+    sessions = sessions_of(
+        (login("joe", "old"), response(f'{{"token": "{first}"}}')),
+        (login("joe", "new"), response(f'{{"token": "{second}"}}')),
+        (login("admin", "old"), response(f'{{"token": "{"c" * 30}"}}')),
+    )
+
+    def answer(asked: Request) -> Response:
+        if b'"joe"' in asked.body and b'"new"' in asked.body:
+            return response(f'{{"token": "{"n" * 30}"}}')
+        return (
+            response("wrong", status=401)
+            if b'"joe"' in asked.body
+            else response(f'{{"token": "{"x" * 30}"}}')
+        )
+
+    lost = request("GET", "/me", Authorization=f"Bearer {first}")
+    done, sent = renew(sessions, lost, answer)
+    assert done
+    assert len(sent) == 2
+    assert sessions.refresh(ORIGIN, lost).get(b"authorization") == b"Bearer " + b"n" * 30
