@@ -4,6 +4,7 @@ import html
 import http.server
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -68,16 +69,34 @@ class Target:
             def log_message(self, *words):
                 pass
 
-        self._server = _Threads(("127.0.0.1", 0), Pages)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._pages = Pages
+        self._served = []
+        self.url = f"http://127.0.0.1:{self._serve()}"
+
+    def _serve(self, context=None):
+        server = _Threads(("127.0.0.1", 0), self._pages)
+        if context is not None:
+            server.socket = context.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        self._served.append((server, thread))
+        return server.server_port
+
+    def secure(self, certificate):
+        """The same pages over TLS, with the certificate and key of a PEM file; returns their URL."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        return f"https://localhost:{self._serve(context)}"
 
     def close(self):
         self.open.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        while self._served:
+            server, thread = self._served.pop()
+            server.shutdown()
+            thread.join()
+            server.server_close()
 
 
 class Cloud:
@@ -186,8 +205,9 @@ class Fastci:
             "FAST_DEADLINE": "600",
             "INACTIVITY_TIMEOUT": "120",
         }
-        if "DOCKER_HOST" in os.environ:
-            self.environ["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
+        for name in ("DOCKER_HOST", "PYTHONPATH"):
+            if name in os.environ:
+                self.environ[name] = os.environ[name]
         self._started = []
 
     def start(self, *arguments, output=None, **environ):
