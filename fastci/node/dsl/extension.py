@@ -71,7 +71,7 @@ class Condition:
     where: str
 
     def holds(self, points: Sequence[Point]) -> bool:
-        found = self.point.select(points)
+        found = select(self.point, points, self.where)
         if self.value is None:
             return not found
         return any(_searches(self.value, point.value, self.where) for point in found)
@@ -126,7 +126,7 @@ class Extension:
         for item in self.uniq:
             if isinstance(item, str):
                 return memory.accept((self.name, TESTRUN))
-            found = [pattern.select(points) for pattern in item]
+            found = [select(pattern, points, self.where) for pattern in item]
             if all(found):
                 values = tuple(tuple(point.value for point in each) for each in found)
                 return memory.accept((self.name, item, values))
@@ -138,7 +138,7 @@ class Extension:
 
     def modified(self, request: Request) -> Request:
         """The phase modify; the very same request when nothing changes."""
-        return apply_changes(request, self.changes)
+        return apply_changes(request, self.changes, self.where)
 
     def targets(self, points: Sequence[Point]) -> list[Point]:
         """Of the points that the policy admits those that are attacked, each in turn.
@@ -150,7 +150,7 @@ class Extension:
         if not self.payloads and not self.oracle:
             return list(points[:1])
         if self.into:
-            meant = {id(point) for pattern in self.into for point in pattern.select(points)}
+            meant = {id(point) for pattern in self.into for point in select(pattern, points, self.where)}
             chosen = [point for point in points if id(point) in meant]
         else:
             chosen = _innermost(points)
@@ -193,7 +193,7 @@ class Extension:
             return [point]
         below = point.name.removesuffix("value")
         points = [p for p in list_points(request) if p.name.startswith(below) and p.name != point.name]
-        meant = [p for pattern in self.inside for p in pattern.select(points)]
+        meant = [p for pattern in self.inside for p in select(pattern, points, self.where)]
         return list({_ARRAY_INDEX.sub("", p.name): p for p in reversed(meant)}.values())[::-1][:_MOST_INSIDE]
 
     def craft(
@@ -375,11 +375,19 @@ def _innermost(points: Sequence[Point]) -> list[Point]:
     ]
 
 
-def apply_changes(request: Request, changes: Iterable[tuple[PointPattern, str]]) -> Request:
+def select(pattern: PointPattern, points: Sequence[Point], where: str) -> list[Point]:
+    """The points that a pattern means. Raises ExtensionFault for one that hangs."""
+    try:
+        return pattern.select(points)
+    except TimeoutError:
+        raise ExtensionFault(f"{where}: the point {pattern.text!r} takes too long to compare") from None
+
+
+def apply_changes(request: Request, changes: Iterable[tuple[PointPattern, str]], where: str = "") -> Request:
     """Existing points set to other values; the very same request when nothing changes."""
     for pattern, value in changes:
         data = _encode(value)
-        for name in [point.name for point in pattern.select(list_points(request))]:
+        for name in [point.name for point in select(pattern, list_points(request), where)]:
             point = next((p for p in list_points(request) if p.name == name), None)
             if point is not None and point.value != data:
                 request = point.write(data)
