@@ -31,6 +31,9 @@ runs:
         HIDDEN: ${{ inputs.include-hidden-files }}
       run: |
         case "$WHAT" in .*) [ "$HIDDEN" = true ] || { echo "hidden files are left out"; exit 0; } ;; esac
+        if find "$WHAT" 2>/dev/null | grep '["<>|*?:]'; then
+          echo "::error::The path for one of the files in artifact is not valid"; exit 1
+        fi
         mkdir -p "$ARTIFACTS/$NAME"
         [ ! -e "$WHAT" ] || cp -R "$WHAT/." "$ARTIFACTS/$NAME/"
 """
