@@ -38,7 +38,8 @@ class SecurityTesting:
             stage, workspace = self._stage, self._stage.workspace
             stage.sweep()
             chosen = record_id or stage.settings.test_record_id
-            files = workspace.given_files(stage.settings, set(stage.environ))
+            given_names = {name for name, value in stage.environ.items() if value.strip()}
+            files = workspace.given_files(stage.settings, given_names)
             given = {"TEST_RECORD_ID": chosen}
             if stage.runtime.ours:
                 files += workspace.record_files(chosen)
