@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +29,7 @@ PROGRESS_EVERY = 10.0
 """Seconds between two progress lines."""
 
 _BREATH = 50
-_SEEN_KINDS = "seen, not recorded"
+_MOST_CAUSES = 5
 
 
 async def run_tests(
@@ -110,9 +111,11 @@ class _Run:
             skip_duplicates=self._settings.fast_skip_duplicates,
             excluded_extensions=self._settings.file_extensions_to_exclude,
         )
-        await self._share(self._reading(plan))
-        for phase in (Phase.CHANGE, Phase.DESTROY):
-            await self._share(self._prepare(item) for item in plan.later(phase))
+        workers = self._settings.workers
+        await self._share(self._reading(plan), workers)
+        await self._share((self._prepare(item) for item in plan.later(Phase.CHANGE)), workers)
+        # What destroys a session or data would spoil its neighbour too: one at a time.
+        await self._share((self._prepare(item) for item in plan.later(Phase.DESTROY)), 1)
 
     def _reading(self, plan: Plan) -> Iterator["_Prepared | None"]:
         """What can be tested while the record is still read; None stands for a baseline that cannot."""
@@ -129,8 +132,8 @@ class _Run:
             observers.note(baseline, verdict, [p for p in points if self._policy.admits(p.name)])
             yield self._prepare(verdict) if verdict.phase is Phase.READ else None
 
-    async def _share(self, source: Iterator["_Prepared | None"]) -> None:
-        """Let WORKERS take from `source` in turn; the order in which things are taken is fixed."""
+    async def _share(self, source: Iterator["_Prepared | None"], workers: int) -> None:
+        """Let `workers` take from `source` in turn; the order in which things are taken is fixed."""
         lock = asyncio.Lock()
 
         async def take() -> "_Prepared | None":
@@ -147,7 +150,7 @@ class _Run:
                 await self._check(prepared)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._settings.workers):
+            for _ in range(workers):
                 group.create_task(worker())
 
     def _prepare(self, item: Item) -> "_Prepared | None":
@@ -241,6 +244,7 @@ class _Run:
             if check.state in ("waiting", "running"):
                 check.state = "failed" if check.found else "interrupted"
         self._fail_unreached(live, messages)
+        messages += _technical_failures(live)
         findings, ids = merge_findings(live)
         checks = [
             check.result(ids.get(check.item.baseline.id, ())) if isinstance(check, Check) else check
@@ -310,6 +314,15 @@ def _skipped(item: Item, reason: str) -> results.BaselineCheck:
         baseline=place.baseline, method=place.method, url=place.url, route=item.route, test=place.test,
         reason=reason,
     ).check()  # fmt: skip
+
+
+def _technical_failures(checks: Sequence[Check]) -> list[str]:
+    """Why a run without findings is not passed, the commonest causes first."""
+    causes = Counter(check.error for check in checks if check.state == "tech_failed")
+    return [
+        f"{count} of {len(checks)} tested baselines failed technically: {cause}"
+        for cause, count in causes.most_common(_MOST_CAUSES)
+    ]
 
 
 def _finding_line(found: Found, baseline: str) -> str:
