@@ -2,7 +2,9 @@
 
 import datetime
 import hashlib
+import io
 import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -37,9 +39,33 @@ def certificate(tmp_path_factory):
     return path
 
 
+class Lan:
+    """A Docker network of a test's own; `gateway` is this machine on it."""
+
+    def __init__(self, network):
+        self.name = network.name
+        network.reload()
+        self.gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
+
+
 @pytest.fixture
-def cloud():
-    server = Cloud()
+def lan(engine):
+    network = engine.networks.create(f"fast-action-test-{uuid.uuid4().hex[:8]}", driver="bridge")
+    yield Lan(network)
+    network.remove()
+
+
+@pytest.fixture
+def lan_target(lan):
+    """The target, where containers of the test's network reach it."""
+    server = Target(lan.gateway)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def cloud(lan):
+    server = Cloud(lan.gateway)
     yield server
     server.close()
 
@@ -66,6 +92,15 @@ def standin_image(engine, base_image):
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
     tag = f"fast-action-test/standin:{digest}"
     engine.images.build(path=str(STANDIN), tag=tag, buildargs={"BASE_IMAGE": base_image}, forcerm=True)
+    return tag
+
+
+@pytest.fixture(scope="session")
+def supervised_image(engine, standin_image):
+    """The same node, of the kind that prints no line when it is ready."""
+    tag = f"{standin_image}-supervised"
+    recipe = f"FROM {standin_image}\nENV STANDIN_READY=supervisor\n"
+    engine.images.build(fileobj=io.BytesIO(recipe.encode()), tag=tag, forcerm=True)
     return tag
 
 

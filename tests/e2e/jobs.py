@@ -34,12 +34,13 @@ class _Threads(http.server.ThreadingHTTPServer):
 
 
 class Target:
-    """A small web application on 127.0.0.1: /echo reflects raw, /safe escapes, /sql breaks on a quote.
+    """A small web application on one address: /echo reflects raw, /safe escapes, /sql breaks on a quote.
 
     It answers with `status`, and keeps whoever asks waiting while it is not `open`.
     """
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1"):
+        self.host = host
         self.requests = []
         self.status = 200
         self.open = threading.Event()
@@ -71,10 +72,10 @@ class Target:
 
         self._pages = Pages
         self._served = []
-        self.url = f"http://127.0.0.1:{self._serve()}"
+        self.url = f"http://{host}:{self._serve()}"
 
     def _serve(self, context=None):
-        server = _Threads(("127.0.0.1", 0), self._pages)
+        server = _Threads((self.host, 0), self._pages)
         if context is not None:
             server.socket = context.wrap_socket(
                 server.socket, server_side=True, do_handshake_on_connect=False
@@ -102,7 +103,7 @@ class Target:
 class Cloud:
     """What the stand-in image keeps its records in."""
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1"):
         self.records = {}
         self.tokens = set()
         cloud = self
@@ -126,8 +127,8 @@ class Cloud:
             def log_message(self, *words):
                 pass
 
-        self._server = _Threads(("127.0.0.1", 0), Shelf)
-        self.host = f"127.0.0.1:{self._server.server_port}"
+        self._server = _Threads((host, 0), Shelf)
+        self.host = f"{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
