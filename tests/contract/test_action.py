@@ -1,5 +1,6 @@
 """action.yml, its two scripts and the table of variables belong together."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from entrypoint import COMMANDS
 from fastci.generator.artefacts import MODES
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +54,23 @@ def test_script_never_uses_a_shell_nor_reads_an_input(script: Path):
 
 def test_action_folder_holds_no_dependencies():
     assert {path.name for path in (ROOT / "action").iterdir()} == {"main.js", "post.js"}
+
+
+def test_action_modes_are_the_commands_of_its_program():
+    assert set(MODES) == set(COMMANDS) - {"post"}
+
+
+def test_action_documents_exactly_the_outputs_that_are_set():
+    tree = ast.parse((ROOT / "fastci" / "cli.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    given = [
+        call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "outputs"
+    ]
+    names = {
+        key.value
+        for each in given
+        if isinstance(each, ast.Dict)
+        for key in each.keys
+        if isinstance(key, ast.Constant)
+    }
+    assert names == set(ACTION["outputs"])
