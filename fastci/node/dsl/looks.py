@@ -107,7 +107,7 @@ class DetectReader(Parts):
     def html(self, node: yaml.Node) -> list[Condition]:
         """The conditions of an item `html`; none when the item of `body` is something else."""
         if isinstance(node, yaml.ScalarNode):
-            return [Html(place="")] if node.value == "html" and node.style is None else []
+            return [Html(place="")] if node.value == "html" and not node.style else []
         if not isinstance(node, yaml.MappingNode):
             return []
         found: list[Condition] = []

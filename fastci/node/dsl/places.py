@@ -32,6 +32,12 @@ _LINKS = {
 }
 # Where an address `javascript:...` runs when it is followed.
 _RUNNING = frozenset({"a", "area", "iframe", "frame", "embed", "object", "form", "button", "input"})
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:-]*)")
+_UNCLOSED = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+    | {"p", "li", "dt", "dd", "option", "optgroup", "tr", "td", "th", "thead", "tbody", "tfoot"}
+)
+_DEEPEST = 3_000  # browsers stop at 512
 _MOST_NODES = 200_000
 _NESTED = 2
 
@@ -55,7 +61,7 @@ def places_of(page: str) -> list[Place]:
 
 
 def _places(page: str, depth: int) -> Iterator[Place]:
-    root = LexborHTMLParser(_NOSCRIPT.sub(r"<\1noframes", page)).root
+    root = LexborHTMLParser(_NOSCRIPT.sub(r"<\1noframes", _not_too_deep(page))).root
     if root is None:
         return
     for count, node in enumerate(root.traverse(include_text=False)):
@@ -69,6 +75,19 @@ def _places(page: str, depth: int) -> Iterator[Place]:
             yield from _script(node)
         for name, value in node.attributes.items():
             yield from _attribute(tag, name.lower(), value or "", node, depth)
+
+
+def _not_too_deep(page: str) -> str:
+    """The page up to where its elements nest beyond all reason: the parser takes the square of the depth."""
+    if page.count("<") <= _DEEPEST:
+        return page
+    depth = 0
+    for match in _TAG.finditer(page):
+        if match[2].lower() not in _UNCLOSED:
+            depth += -1 if match[1] else 1
+            if depth > _DEEPEST:
+                return page[: match.start()]
+    return page
 
 
 def _attribute(tag: str, name: str, value: str, node: LexborNode, depth: int) -> Iterator[Place]:
