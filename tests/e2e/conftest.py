@@ -14,6 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jobs import Cloud, Fastci, Target
 
+from fastci.config import parse_settings
+from fastci.lifecycle import image
+from fastci.lifecycle.container import ContainerRuntime
+from fastci.lifecycle.interrupts import Signals
+
 STANDIN = Path(__file__).parent / "standin"
 
 
@@ -83,6 +88,18 @@ def engine():
 def base_image(engine):
     """What images are built on: the one that was named, else the one that scripts/base-image makes."""
     return os.environ.get("FAST_BASE_IMAGE") or "local/python-base:ci"
+
+
+@pytest.fixture(scope="session")
+def node_image(engine, base_image):
+    """Our own image of the present source, made as every job makes it."""
+    settings = parse_settings({"FAST_BASE_IMAGE": base_image})
+    with Signals() as signals:
+        runtime = ContainerRuntime.connect(settings, os.environ, signals, print)
+        runtime.prepare()
+        runtime.close()
+    root = image.source_root()
+    return image.image_tag(image.build_context(root), base_image)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,173 @@
+"""The engine fails or dawdles in the middle: a socket between fastci and the engine is held or cut."""
+
+import contextlib
+import re
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from jobs import sending, until
+
+pytestmark = pytest.mark.engine
+
+
+class EngineBetween:
+    """Passes everything on to the engine; requests that match `held` wait until `release`; `cut` ends it."""
+
+    def __init__(self, path, engine="/var/run/docker.sock"):
+        self.path = path
+        self.held = None
+        self.waiting = threading.Event()
+        self._go = threading.Event()
+        self._go.set()
+        self._engine = engine
+        self._ends = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def hold(self, pattern):
+        self._go.clear()
+        self.held = re.compile(pattern.encode())
+
+    def release(self):
+        self.held = None
+        self._go.set()
+
+    def cut(self):
+        self._listener.close()
+        Path(self.path).unlink(missing_ok=True)
+        self.release()
+        for end in list(self._ends):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                engine = socket.socket(socket.AF_UNIX)
+                engine.connect(self._engine)
+            except OSError:
+                return
+            self._ends += [client, engine]
+            threading.Thread(target=self._pass, args=(client, engine, True), daemon=True).start()
+            threading.Thread(target=self._pass, args=(engine, client, False), daemon=True).start()
+
+    def _pass(self, source, sink, asking):
+        try:
+            while data := source.recv(1 << 16):
+                if asking and self.held and self.held.match(data):
+                    self.waiting.set()
+                    self._go.wait(60)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            for end in (source, sink):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def between():
+    # The path of a unix socket must be short.
+    folder = tempfile.mkdtemp(prefix="fast-")
+    made = EngineBetween(f"{folder}/s")
+    yield made
+    made.cut()
+    shutil.rmtree(folder)
+
+
+def start(job, between, *arguments):
+    return job.start(*arguments, DOCKER_HOST=f"unix://{between.path}")
+
+
+def waiting(command_url):
+    return sending(
+        command_url, then="import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"
+    )
+
+
+def test_engine_gone_while_the_tests_run_is_said_and_the_next_job_sweeps(
+    fastci_docker, engine, between, target
+):
+    job = start(
+        fastci_docker, between, "run", "--target-uri", target.url, "--", *waiting(f"{target.url}/safe?q=1")
+    )
+    job.says("\n200\n")
+    between.cut()
+    job.says("the recorder is gone")
+    (fastci_docker.folder / "go").touch()
+    done = job.wait()
+    assert done.status == 3, done
+    assert "existing tests: ended with status 0" in done.out
+    assert "error: " in done.err
+    fastci_docker("clean")
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_engine_gone_while_testing_is_said(fastci_docker, engine, between, target):
+    job = start(
+        fastci_docker, between, "run", "--target-uri", target.url, "--", *sending(f"{target.url}/safe?q=1")
+    )
+    job.says("[6/7] node testing ...")
+    target.open.clear()
+    asked = len(target.requests)
+    until(lambda: len(target.requests) > asked, "an attack")
+    between.cut()
+    done = job.wait()
+    assert done.status == 3, done
+    assert "the Docker Engine does not answer any more" in done.err
+    assert fastci_docker.workspace.has_record("rec_0001")
+    target.open.set()
+    fastci_docker("clean")
+    assert fastci_docker.nodes(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("request_line", "step"),
+    [
+        (r"POST \S*/containers/create", 2),
+        (r"POST \S*/containers/\w+/start", 2),
+        (r"POST \S*/containers/\w+/kill", 5),
+        (r"GET \S*/containers/\w+/archive\?\S*reports", 7),
+        (r"DELETE \S*/containers/", 5),
+    ],
+)
+def test_interrupted_while_the_engine_dawdles_leaves_nothing(
+    fastci_docker, engine, between, target, request_line, step
+):
+    between.hold(request_line)
+    command = sending(f"{target.url}/safe?q=1")
+    job = start(fastci_docker, between, "run", "--target-uri", target.url, "--", *command)
+    assert between.waiting.wait(100), job.text()
+    job.send(signal.SIGINT)
+    between.release()
+    done = job.wait()
+    assert done.status == 4, done
+    assert f"[{step + 1}/7]" not in done.out or step == 5, done
+    if step == 7:
+        assert list(fastci_docker.workspace.reports.glob("*.json"))
+    if step >= 5:
+        assert fastci_docker.workspace.has_record("rec_0001")
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_engine_that_nobody_answers_for_is_named(fastci_docker):
+    done = fastci_docker("run", "--", "true", DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert done.status == 3, done
+    assert "no Docker Engine answers at unix:///nowhere/docker.sock" in done.err
+
+
+def test_interrupted_while_the_image_is_built_ends_at_once(fastci_docker, engine, between):
+    between.hold(r"POST \S*/build")
+    job = start(fastci_docker, between, "record", "--base-image", "fast-action-test/never-built-on:1")
+    assert between.waiting.wait(60), job.text()
+    job.send(signal.SIGTERM)
+    done = job.wait(10)
+    assert done.status == 4, done
