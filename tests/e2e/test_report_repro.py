@@ -15,7 +15,7 @@ from fastci.results import Evidence, Exchange, Finding, Place, Run
 
 TOKEN = "sess-77aa01bc44"
 PAYLOAD = "<b>mark7</b>"
-BODY = "name=%3Cb%3Emark7%3C%2Fb%3E&password=Tr0ub4dor3"
+BODY = "name=%3Cb%3Emark7%3C%2Fb%3E&password=Tr0ub4dor-and-3"
 
 
 class Greeter(BaseHTTPRequestHandler):
@@ -25,7 +25,7 @@ class Greeter(BaseHTTPRequestHandler):
 
     def do_POST(self):
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        known = f"sid={TOKEN}" in self.headers.get("Cookie", "") and form["password"] == ["Tr0ub4dor3"]
+        known = f"sid={TOKEN}" in self.headers.get("Cookie", "") and form["password"] == ["Tr0ub4dor-and-3"]
         name = form["name"][0] if self.server.broken else form["name"][0].replace("<", "&lt;")
         page = f"<p>Hello {name}</p>".encode() if known else b"who are you"
         self.send_response(200 if known else 403)
@@ -70,7 +70,7 @@ def run(greeter):
     )  # fmt: skip
 
 
-SECRETS = {"FAST_SECRET_1": TOKEN, "FAST_SECRET_2": "Tr0ub4dor3"}
+SECRETS = {"FAST_SECRET_1": TOKEN, "FAST_SECRET_2": "Tr0ub4dor-and-3"}
 
 
 def repro(path, **environment):
@@ -126,7 +126,7 @@ def test_curl_script_lists_and_sends_a_finding(run, tmp_path):
 
 def test_curl_script_without_a_secret_says_which_and_sends_nothing(run, tmp_path):
     (path,) = write_reports(run, tmp_path, "n", ["curl"])
-    sent = script(path, "1", FAST_SECRET_2="Tr0ub4dor3")
+    sent = script(path, "1", FAST_SECRET_2="Tr0ub4dor-and-3")
     assert sent.returncode != 0
     assert "FAST_SECRET_1: the secret REDACTED-1" in sent.stderr
     assert sent.stdout == ""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastci.reports import REPORTS, redacted
 from fastci.reports.credentials import is_secret_name, mark_message, mark_text
-from fastci.results import Evidence, Exchange, Finding, Place, Run
+from fastci.results import Evidence, Exchange, Finding, Place, Run, Step
 
 SECRET = "s3cr3t-Value_9"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
@@ -194,8 +194,9 @@ def test_redacted_twice_changes_nothing(sample: Run, hostile: Run):
 def test_redacted_urls_of_checks_messages_and_target(sample: Run):
     check = replace(sample.checks[0], url=f"http://t/?token={SECRET}", error=f"Auth failed: {JWT}")
     run = redacted(
-        replace(sample, checks=[check], target=f"http://al:{SECRET}@t", messages=[f"api_key={SECRET}"])
-    )
+        replace(sample, checks=[check], target=f"http://al:{SECRET}@t", messages=[f"api_key={SECRET}"],
+                steps=[Step(name="Tests", state="done", note=f"ran with token={SECRET}")])
+    )  # fmt: skip
     text = repr(run)
     assert SECRET not in text
     assert JWT not in text

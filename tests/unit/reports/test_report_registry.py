@@ -119,6 +119,15 @@ def test_write_reports_failed_write_leaves_the_old_file_whole(sample: Run, tmp_p
     assert (tmp_path / "n.txt").read_text() == before
 
 
+def test_write_reports_new_file_does_not_change_under_a_reader_of_the_old_one(sample: Run, tmp_path: Path):
+    (path,) = write_reports(sample, tmp_path, "n", ["txt"])
+    with path.open() as old:
+        first = old.read(20)
+        write_reports(replace(sample, name="other"), tmp_path, "n", ["txt"])
+        assert "5. LOW (30) Open redirect" in first + old.read()
+    assert path.read_text().startswith("other: ")
+
+
 def test_write_reports_broken_format_does_not_take_the_others(
     sample: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
