@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from jobs import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +139,15 @@ def still_there(names: set[str]) -> list[str]:
                 continue
             found += [f"{name} (process {entry.name})" for name in names if place.endswith(f"/{name}")]
     return found
+
+
+def need(program: str) -> str:
+    """Where a program of the machine is. Without it the test is not run; where all must run, it fails."""
+    found = shutil.which(program)
+    if found is None:
+        give_up = pytest.fail if os.environ.get("FAST_REQUIRE_ENGINE") else pytest.skip
+        give_up(f"{program} is not installed")
+    return str(found)
 
 
 def tool(name: str) -> str:

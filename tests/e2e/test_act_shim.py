@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import ROOT, Client
+from clients import ROOT, Client, need
 
 ENTRYPOINT = """\
 import json, os, signal, sys, time
@@ -24,11 +24,11 @@ while os.environ.get("INPUT_RUN") == "wait":
     time.sleep(0.05)
 sys.exit(int(os.environ.get("INPUT_STATUS", "0")))
 """
-NODE = shutil.which("node") or "node"
 
 
 class Shim:
     def __init__(self, folder: Path) -> None:
+        self.node = need("node")
         self.folder = folder
         self.product = folder / "product"
         self.cache = folder / "cache"
@@ -52,7 +52,7 @@ class Shim:
             **environ,
         }
         log = self.folder / f"{script}{len(self._clients)}.log"
-        command = [NODE, str(self.product / "action" / script)]
+        command = [self.node, str(self.product / "action" / script)]
         self._clients.append(Client(command, self.folder, log, given))
         return self._clients[-1]
 
@@ -119,7 +119,7 @@ def test_main_whose_dependencies_cannot_be_had_says_so_and_leaves_nothing(shim):
 
 def test_main_without_a_python_on_the_path_takes_the_newest_of_the_tool_cache(shim):
     architecture = subprocess.run(
-        [NODE, "-p", "process.arch"], capture_output=True, text=True, timeout=60, check=True
+        [shim.node, "-p", "process.arch"], capture_output=True, text=True, timeout=60, check=True
     )
     for version in ("3.9.1", "3.11.9"):
         folder = shim.cache / "Python" / version / architecture.stdout.strip() / "bin"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clients import ROOT, Client, copy_product, example, make_repository, node_names, still_there, tool
+from clients import ROOT, Client, copy_product, example, make_repository, need, node_names, still_there, tool
 from jobs import until
 
 pytestmark = pytest.mark.timeout(500)
@@ -20,9 +20,7 @@ VERSION = "4.72.0"
 @pytest.fixture(scope="session")
 def gitlab_ci_local():
     """The client, installed once for this machine; two test processes may do it at the same time."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed, so gitlab-ci-local cannot be had")
+    npm = need("npm")
     folder = Path(tempfile.gettempdir()) / f"fast-action-gitlab-ci-local-{VERSION}-{os.getuid()}"
     if not folder.exists():
         made = Path(tempfile.mkdtemp(prefix="gitlab-ci-local."))

@@ -1,19 +1,15 @@
 """The shared library and generated Jenkinsfiles on the Groovy of Jenkins' line, with a real shell."""
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from clients import ROOT, Client, example, make_repository, node_names, still_there, tool
+from clients import ROOT, Client, example, make_repository, need, node_names, still_there, tool
 from jobs import until
 
 HARNESS = Path(__file__).with_name("harness.groovy")
-pytestmark = [
-    pytest.mark.timeout(500),
-    pytest.mark.skipif(shutil.which("groovy") is None, reason="groovy is not installed"),
-]
+pytestmark = pytest.mark.timeout(500)
 
 
 class Jenkins:
@@ -31,7 +27,7 @@ class Jenkins:
         installed = self.workspace / ".fast" / "venv" / "bin" / "fastci"
         installed.parent.mkdir(parents=True)
         installed.symlink_to(tool("fastci"))
-        java = Path(shutil.which("java") or "java").resolve()
+        java = Path(need("java")).resolve()
         given = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
