@@ -364,6 +364,35 @@ def test_session_that_dies_during_the_attacks_is_noticed_and_brought_back(tmp_pa
     assert outcome.found == [("xss", "GET_q_value", "/me")]
 
 
+@pytest.mark.parametrize("refusal", [403, 302])
+def test_form_with_a_token_for_one_use_is_attacked_with_fresh_ones(tmp_path: Path, refusal: int):
+    tokens: set[str] = set()
+    rng = random.Random(6)
+
+    def handler(asked: Asked) -> Said:
+        if asked.path == "/form":
+            token = f"{rng.getrandbits(128):032x}"
+            tokens.clear()
+            tokens.add(token)
+            return page(f'<form><input type=hidden name=csrf_token value="{token}"><input name=text></form>')
+        if asked.method == "POST":
+            if asked.form.get("csrf_token") not in tokens:
+                return page("no", status=refusal, headers={"Location": "/form"} if refusal == 302 else {})
+            tokens.clear()
+            return page(f"you said {asked.form.get('text', '')}")
+        return page("home")
+
+    with web_target(handler) as target:
+        form = record_exchanges(target.origin, [request("GET", "/form")])[0]
+        token = form.response.body.partition(b'value="')[2].partition(b'"')[0].decode()
+        post = request("POST", "/say", f"csrf_token={token}&text=tea")
+        said = record_exchanges(target.origin, [post])[0]
+        baselines = [form, baseline(2, target.origin, post, said.response)]
+        outcome = run_engine(baselines, [XSS], tmp_path)
+    assert outcome.found == [("xss", "POST_FORM_URLENCODED_text_value", "/say")]
+    assert any("put off" in line for line in outcome.lines)
+
+
 STORED = """
 meta-info: {type: xss, title: Stored script, threat: 70, description: d}
 generate: {payload: ['<STR_MARKER>']}

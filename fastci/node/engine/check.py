@@ -25,6 +25,10 @@ class SessionLost(Exception):
     """The session ended while it was used and could not be brought back."""
 
 
+class NotNow(Exception):
+    """The check needs fresh tokens, and others that use the same session would spoil them: do it alone."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One extension on one baseline: the request it attacks and the points it does that at.
@@ -115,7 +119,7 @@ class CheckRunner:
     """Does the jobs of one check over its channel and keeps the check up to date.
 
     `seed` fixes the markers: each extension at each point of a baseline has its own stream of them.
-    `on_found` is told of every vulnerability as soon as it is proven.
+    `on_found` is told of every vulnerability as soon as it is proven. `alone`: nothing else runs meanwhile.
     """
 
     def __init__(
@@ -126,18 +130,21 @@ class CheckRunner:
         *,
         seed: int,
         on_found: Callable[[Check, Found], None],
+        alone: bool,
     ) -> None:
         self._check = check
         self._channel = channel
         self._request = request
         self._seed = seed
         self._on_found = on_found
+        self._alone = alone
+        self._renewed = False
         self._control = Reply.none()
         self._refusals = 0
         self._patience = _REFUSALS_BEFORE_CONTROL
 
     async def run(self, jobs: Sequence[Job]) -> None:
-        """Raises nothing but cancellation: whatever goes wrong is told by the check."""
+        """Raises NotNow (nothing was attacked yet) and cancellation; else what goes wrong is in the check."""
         check, begin = self._check, time.monotonic()
         check.state = "running"
         try:
@@ -146,16 +153,23 @@ class CheckRunner:
             check.error = f"Connection failed: {error}"
         except SessionLost as error:
             check.error = str(error)
+        except NotNow:
+            check.state = "waiting"
+            raise
         except Exception as error:
             check.error = f"Internal exception: {type(error).__name__}: {error}"
         finally:
-            check.requests = self._channel.sent
-            check.elapsed = time.monotonic() - begin
+            check.requests += self._channel.sent
+            check.elapsed += time.monotonic() - begin
         check.state = "failed" if check.found else "tech_failed" if check.error else "passed"
 
     async def _run(self, jobs: Sequence[Job]) -> None:
         check, channel = self._check, self._channel
         verdict = await self._look()
+        if await self._lacks_tokens(verdict):
+            if not self._alone:
+                raise NotNow
+            verdict = await self._look_with_new_tokens()
         check.alike = verdict.standing is Standing.ALIKE
         if verdict.standing is Standing.UNUSABLE:
             check.error = verdict.detail
@@ -171,9 +185,31 @@ class CheckRunner:
         """Send the unmodified request and judge the answer, with a new session where the old one is lost."""
         verdict = await self._look_once()
         if verdict.session_lost and await self._channel.renew_session(self._request):
+            self._renewed = True
             verdict = await self._look_once()
             if verdict.session_lost:
                 self._channel.sessions.failed(self._channel.target.origin, self._request)
+        return verdict
+
+    async def _lacks_tokens(self, verdict: Verdict) -> bool:
+        """Whether the answer may come from a token that was used up, here or by bringing the session back."""
+        if not self._channel.has_tokens(self._request):
+            return False
+        if verdict.standing is Standing.ALIKE and self._renewed:
+            control = self._control
+            verdict = await self._look_once()
+            self._control = control
+        return verdict.standing is Standing.CHANGED or verdict.session_lost
+
+    async def _look_with_new_tokens(self) -> Verdict:
+        """Where fresh tokens help once but not twice, they serve once: the channel renews them each time."""
+        await self._channel.renew_tokens(self._request)
+        verdict = await self._look_once()
+        if verdict.standing is Standing.ALIKE:
+            control = self._control
+            if (await self._look_once()).standing is not Standing.ALIKE:
+                self._channel.needs_tokens = self._request
+            self._control = control
         return verdict
 
     async def _look_once(self) -> Verdict:

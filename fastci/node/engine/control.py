@@ -5,7 +5,7 @@ The unmodified request is sent before its tests. The rule, in this order (spec: 
 | recorded | now | verdict |
 |---|---|---|
 | any | no answer | unusable: Connection failed |
-| same status, or both 2xx; not to or on a login page | | alike |
+| same status, or both 2xx, or redirects of one route; not to or on a login page | | alike |
 | 2xx, 3xx | 401, 407, 419, 440; 403 | unusable: Auth failed |
 | 2xx, 3xx | redirect to a login page, or a password form, where there was none | unusable: Auth failed |
 | below 500 | 502, 503, 504 | unusable: Connection failed |
@@ -25,6 +25,7 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from fastci.node.message import Response
+from fastci.node.route import route_template
 
 _LOGIN = re.compile(
     r"(?:^|[/?&=._-])(?:log[-_]?[io]n|sign[-_]?in|auth|authenticate|sso|cas|oauth2?|sessions?/new)(?:$|[/?&=._-])",
@@ -94,6 +95,8 @@ def compare(recorded: Recorded, now: Response, *, target: bytes, failure: str = 
             return _unusable(f"Auth failed: {change} to {location[:200].decode('latin-1')}")
         if was < 300 and became < 300 and not recorded.asks_password and asks_password(now.body):
             return _unusable("Auth failed: the page now asks for a password")
+    if 300 <= was < 400 and 300 <= became < 400:
+        return _compare_redirects(recorded.location, now.get(b"location") or b"")
     if became == was or was // 100 == became // 100 == 2:
         return Verdict(standing=Standing.ALIKE)
     if was < 500:
@@ -103,9 +106,19 @@ def compare(recorded: Recorded, now: Response, *, target: bytes, failure: str = 
             return _unusable(f"Connection failed: {change}; the target limits requests, set TEST_RUN_RPS")
         if became >= 500:
             return _unusable(f"Recording error: {change}")
-    if was // 100 == became // 100:
+    if was // 100 != became // 100:
+        return Verdict(standing=Standing.CHANGED, detail=change)
+    return Verdict(standing=Standing.ALIKE)
+
+
+def _compare_redirects(was: bytes, became: bytes) -> Verdict:
+    """A form that is refused often answers by a redirect too, to another place."""
+    routes = [route_template(b"GET", urlsplit(where).path) for where in (was, became)]
+    if not was or routes[0] == routes[1]:
         return Verdict(standing=Standing.ALIKE)
-    return Verdict(standing=Standing.CHANGED, detail=change)
+    return Verdict(
+        standing=Standing.CHANGED, detail=f"recorded a redirect to {routes[0]}, now to {routes[1]}"
+    )
 
 
 def _leads_to_login(location: bytes) -> bool:

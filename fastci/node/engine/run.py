@@ -10,7 +10,7 @@ from dataclasses import replace
 from fastci import __version__, results
 from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension, Memory
-from fastci.node.engine.check import Check, CheckRunner, Found, Job, parts_first
+from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.observers import Observers
@@ -82,6 +82,8 @@ class _Run:
         self._checks: list[Check | results.BaselineCheck] = []
         self._hosts: set[str] = set()
         self._halt = asyncio.Event()
+        self._put_off: list[_Prepared] = []
+        self._alone = False
         self._done = 0
         self._begin = time.monotonic()
 
@@ -114,7 +116,9 @@ class _Run:
         workers = self._settings.workers
         await self._share(self._reading(plan), workers)
         await self._share((self._prepare(item) for item in plan.later(Phase.CHANGE)), workers)
-        # What destroys a session or data would spoil its neighbour too: one at a time.
+        # From here on one at a time: what uses up tokens, then what destroys a session or data.
+        self._alone = True
+        await self._share(iter(self._put_off), 1)
         await self._share((self._prepare(item) for item in plan.later(Phase.DESTROY)), 1)
 
     def _reading(self, plan: Plan) -> Iterator["_Prepared | None"]:
@@ -205,8 +209,15 @@ class _Run:
             f"policy {self._policy.name}"
         )
         seed = self._settings.fast_seed
-        runner = CheckRunner(check, channel, prepared.request, seed=seed, on_found=self._found)
-        await runner.run(prepared.jobs)
+        runner = CheckRunner(
+            check, channel, prepared.request, seed=seed, on_found=self._found, alone=self._alone
+        )
+        try:
+            await runner.run(prepared.jobs)
+        except NotNow:
+            self._put_off.append(prepared)
+            self._say(f"[info] Test set for baseline #{place.baseline} is put off: it needs fresh tokens")
+            return
         self._done += 1
         if check.found:
             count = "1 vulnerability" if len(check.found) == 1 else f"{len(check.found)} vulnerabilities"

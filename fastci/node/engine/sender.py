@@ -161,12 +161,14 @@ class Channel:
     """What the check of one baseline sends through: its own pace, time-out and count of requests.
 
     `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
+    `needs_tokens` is the recorded request whose tokens serve only once: they are renewed before each send.
     """
 
     def __init__(self, sender: Sender, target: Target, sessions: Sessions, *, rate: float = 0) -> None:
         self.target = target
         self.sessions = sessions
         self.timing = sender.timing
+        self.needs_tokens: Request | None = None
         self.timeout = ANSWER_TIMEOUT
         self._framed: tuple[tuple[Field, ...], bytes, bool] = ((), b"", False)
         self.sent = 0
@@ -177,15 +179,24 @@ class Channel:
     async def renew_session(self, request: Request) -> bool:
         """Get new values for what keeps this request logged in; False when there is nothing to get."""
 
-        async def send(replayed: Request) -> Response:
-            return (await self.send(replayed, is_control=True)).response
+        return await self.sessions.renew(self.target.origin, request, self._replay)
 
-        return await self.sessions.renew(self.target.origin, request, send)
+    def has_tokens(self, request: Request) -> bool:
+        return self.sessions.has_tokens(self.target.origin, request)
+
+    async def renew_tokens(self, request: Request) -> None:
+        """Get new values for the tokens that this request carries."""
+        await self.sessions.renew_tokens(self.target.origin, request, self._replay)
+
+    async def _replay(self, request: Request) -> Response:
+        return (await self.send(request, is_control=True)).response
 
     async def send(
         self, request: Request, *, timeout: float | None = None, is_control: bool = False
     ) -> Reply:
         """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone."""
+        if self.needs_tokens is not None and not is_control:
+            await self.renew_tokens(self.needs_tokens)
         request = self.sessions.refresh(self.target.origin, request)
         data = self.target.wire(request)
         limit = self.timeout if timeout is None else timeout

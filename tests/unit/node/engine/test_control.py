@@ -22,6 +22,14 @@ def test_answer_of_the_same_kind_is_alike(was: int, now: int):
     assert judge(response(was), response(now)).standing is Standing.ALIKE
 
 
+def test_redirect_to_another_route_is_a_change():
+    was = response(302, location=b"/items/17")
+    assert judge(was, response(302, location=b"http://shop.test/items/18")).standing is Standing.ALIKE
+    verdict = judge(was, response(303, location=b"/items/new"))
+    assert verdict.standing is Standing.CHANGED
+    assert verdict.detail == "recorded a redirect to /items/{}, now to /items/new"
+
+
 @pytest.mark.parametrize("status", [401, 403, 407, 419, 440])
 def test_refusal_where_there_was_success_is_a_lost_session(status: int):
     verdict = judge(response(200), response(status))
