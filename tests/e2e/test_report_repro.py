@@ -25,7 +25,9 @@ class Greeter(BaseHTTPRequestHandler):
 
     def do_POST(self):
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        known = f"sid={TOKEN}" in self.headers.get("Cookie", "") and form["password"] == ["Tr0ub4dor-and-3"]
+        known = f"sid={TOKEN}" in self.headers.get("Cookie", "") and form["password"] == [
+            self.server.password
+        ]
         name = form["name"][0] if self.server.broken else form["name"][0].replace("<", "&lt;")
         page = f"<p>Hello {name}</p>".encode() if known else b"who are you"
         self.send_response(200 if known else 403)
@@ -40,7 +42,7 @@ class Greeter(BaseHTTPRequestHandler):
 @pytest.fixture
 def greeter():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Greeter)
-    server.broken = True
+    server.broken, server.password = True, "Tr0ub4dor-and-3"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -91,6 +93,13 @@ def test_pytest_file_fails_while_the_flaw_is_there_and_passes_once_mended(run, g
     mended = repro(path, **SECRETS)
     assert mended.returncode == 0, mended.stdout
     assert "1 passed" in mended.stdout
+
+
+def test_pytest_file_with_a_secret_of_another_length_sends_a_whole_request(run, greeter, tmp_path):
+    (path,) = write_reports(run, tmp_path, "n", ["pytest"])
+    greeter.password = "a-much-longer-one-of-next-year"
+    ended = repro(path, FAST_SECRET_1=TOKEN, FAST_SECRET_2=greeter.password)
+    assert "1 failed" in ended.stdout, ended.stdout
 
 
 def test_pytest_file_without_its_secrets_is_skipped_and_says_which(run, tmp_path):
