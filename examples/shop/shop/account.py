@@ -83,11 +83,15 @@ def _load_session(token: str) -> sqlite3.Row | None:
     if not token:
         return None
     now = time.time()
-    row: sqlite3.Row | None = database().execute(
-        "SELECT s.id, s.user_id, s.seen, u.email, u.name, u.staff FROM sessions s"
-        " LEFT JOIN users u ON u.id = s.user_id WHERE s.token = ? AND s.seen > ?",
-        (_digest(token), now - SESSION_SECONDS),
-    ).fetchone()
+    row: sqlite3.Row | None = (
+        database()
+        .execute(
+            "SELECT s.id, s.user_id, s.seen, u.email, u.name, u.staff FROM sessions s"
+            " LEFT JOIN users u ON u.id = s.user_id WHERE s.token = ? AND s.seen > ?",
+            (_digest(token), now - SESSION_SECONDS),
+        )
+        .fetchone()
+    )
     if row is not None and row["seen"] < now - 60:
         with writing() as connection:
             connection.execute("UPDATE sessions SET seen = ? WHERE id = ?", (now, row["id"]))

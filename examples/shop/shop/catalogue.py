@@ -51,10 +51,14 @@ def search() -> tuple[str, int]:
     wanted = request.args.get("q", "")
     try:
         # flaw: sqli-search
-        products = reporting().execute(
-            "SELECT id, name, summary, cents FROM products"
-            f" WHERE name || ' ' || summary LIKE '%{wanted}%' ORDER BY name LIMIT 20"
-        ).fetchall()
+        products = (
+            reporting()
+            .execute(
+                "SELECT id, name, summary, cents FROM products"
+                f" WHERE name || ' ' || summary LIKE '%{wanted}%' ORDER BY name LIMIT 20"
+            )
+            .fetchall()
+        )
     except (sqlite3.Error, UnicodeError) as error:
         message = f"sqlite3.{type(error).__name__}: {error}"
         return render_template("search.html", wanted=wanted, products=[], problem=message), 500
