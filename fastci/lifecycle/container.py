@@ -54,6 +54,7 @@ _PORT = f"{network.NODE_PORT}/tcp"
 _API_TIMEOUT = 30
 _BUILD_TIMEOUT = 900
 _PULLS = 3
+_IMAGE_LIFETIME = 86400.0
 _SUPERVISOR_PERIOD = 2.0
 _LIMITS: dict[str, Any] = {
     "read_only": True,
@@ -163,7 +164,16 @@ class ContainerRuntime:
             except ImageNotFound:
                 self._say(f"building the node's image on {base}")
                 self._build(context, tag, base)
+                self._forget_old_images(tag)
         return tag
+
+    def _forget_old_images(self, current: str) -> None:
+        """Remove what earlier sources made; one that a container uses, or a job may still want, stays."""
+        for found in self._client.api.images(name=image.REPOSITORY):
+            for tag in found.get("RepoTags") or []:
+                if tag != current and time.time() - found["Created"] > _IMAGE_LIFETIME:
+                    with suppress(APIError):
+                        self._client.api.remove_image(tag)
 
     def _build(self, context: bytes, tag: str, base: str) -> None:
         said: list[str] = []
