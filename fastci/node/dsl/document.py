@@ -51,6 +51,15 @@ class Document:
             return None
         return root
 
+    def told(self) -> list[str]:
+        """The faults in the order of the file."""
+
+        def place(fault: str) -> tuple[int, int]:
+            line, column = fault.removeprefix(f"{self.file}:").split(":", 2)[:2]
+            return int(line), int(column)
+
+        return sorted(self.faults, key=place)
+
     def place(self, node: yaml.Node) -> str:
         """`file:line:col`, both counted from 1."""
         return f"{self.file}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"

@@ -69,9 +69,9 @@ def parse_extension(text: str, file: str, *, builtin: bool = False) -> tuple[Ext
     document = Document(file)
     root = document.compose(text)
     if root is None:
-        return None, document.faults
+        return None, document.told()
     extension = _Loader(document).extension(root, builtin)
-    return (None if document.faults else extension), document.faults
+    return (None if document.faults else extension), document.told()
 
 
 def read_modify(document: Document, text: str) -> tuple[tuple[PointPattern, str], ...]:

@@ -160,7 +160,7 @@ def test_all_faults_of_a_file_are_told_at_once():
     faults = faults_of(
         "meta-info: {type: x, threat: 0}\ngenerate: {payload: [a], methd: [b]}\ndetect: [oops]"
     )
-    assert [fault.split(":")[1] for fault in faults] == ["1", "1", "3", "2"]
+    assert [fault.split(":")[1] for fault in faults] == ["1", "1", "2", "3"]
 
 
 def test_broken_file_leaves_the_others_loading(tmp_path: Path):
