@@ -91,8 +91,10 @@ def write_reports(
 
 
 def safe_name(stem: str, suffix: str) -> str:
-    """A file name of that stem in every file system: no separators, no control characters, not too long."""
-    name = re.sub(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+", "_", stem).lstrip(".~ ") or "report"
+    """A file name of that stem for every file system and artifact store: a colon, which several refuse, is a
+    dot; no separators, no control characters, not too long."""
+    plain = re.sub(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+", "_", stem).replace(":", ".")
+    name = plain.lstrip(".~ ") or "report"
     room = _LONGEST_NAME - len(f".{suffix}.part".encode()) - 1
     while len(name.encode()) > room:
         name = name[:-1]

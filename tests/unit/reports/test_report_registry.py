@@ -78,7 +78,7 @@ def test_write_reports_unknown_format_refused_before_anything_is_written(sample:
 @pytest.mark.parametrize(
     ("stem", "name"),
     [
-        ("TestRun Sep 24 12:31 UTC.1", "TestRun Sep 24 12:31 UTC.1.txt"),
+        ("TestRun Sep 24 12:31 UTC.1", "TestRun Sep 24 12.31 UTC.1.txt"),
         ("../../etc/passwd", "_.._etc_passwd.txt"),
         ("a/b\\c\x00d\x1b\n", "a_b_c_d_.txt"),
         ("..", "report.txt"),
