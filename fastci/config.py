@@ -306,6 +306,36 @@ class Settings:
     fast_max_body: int = _row(
         _whole(1, 1 << 30, "bytes"), 8 << 20, "bodies are recorded up to this size", REC, ours=True
     )
+    fast_tunnel_hosts: str = _row(
+        HOSTS, "", "hosts whose TLS is passed through untouched and not recorded, in the forms of "
+        "`ALLOWED_HOSTS`", REC, ours=True,
+    )  # fmt: skip
+    fast_proxy_auth: str = _row(
+        _text("name:password", r"[^\s:]+:\S+"), "", "credentials that clients must give to the recording "
+        "proxy", REC, secret=True, ours=True, shown_default="none asked",
+    )  # fmt: skip
+    fast_link_local: bool = _row(
+        SWITCH, False, "let the proxy reach link-local addresses, where clouds keep their metadata", REC,
+        ours=True,
+    )  # fmt: skip
+    fast_target_ca: str = _row(
+        ANY, "", "PEM file of the authorities that the target's certificate must come from, or `system` for "
+        "those of this system", REC, ours=True, shown_default="not verified",
+    )  # fmt: skip
+    fast_target_cert: str = _row(
+        ANY, "", "PEM file: client certificate, its key with it, that is shown to targets that ask for one",
+        REC, ours=True,
+    )  # fmt: skip
+    fast_upstream_proxy: str = _row(
+        _text("a URL like http://proxy:3128 or http://name:password@proxy:3128",
+              r"http://([^\s:@/?#]+:[^\s@/?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+):[0-9]{1,5}/?"),
+        "", "HTTP proxy through which targets are reached", REC, secret=True, ours=True,
+        shown_default="reached directly",
+    )  # fmt: skip
+    fast_no_proxy: str = _row(
+        HOSTS, "", "hosts that are reached without `FAST_UPSTREAM_PROXY`, in the forms of `ALLOWED_HOSTS`",
+        REC, ours=True, shown_default="localhost and loopback addresses",
+    )  # fmt: skip
     fast_exit_codes: str = _row(
         _choice("simple", "detailed"), "", "simple: 0 passed, 1 anything else. detailed: 0 passed, "
         "1 vulnerabilities, 2 usage or configuration, 3 technical failure, 4 interrupted", ALL,

@@ -183,6 +183,11 @@ class Recorder:
         """Count something that passed but is not recorded, for example a tunnel or a filtered host."""
         self._seen[kind, host] = self._seen.get((kind, host), 0) + 1
 
+    @property
+    def seen(self) -> dict[tuple[str, str], int]:
+        """What was counted so far, by kind and host."""
+        return dict(self._seen)
+
     def commit(self) -> None:
         """Make durable what was added. What could not be written is dropped: nobody may count on it."""
         if not self._pending:

@@ -6,9 +6,11 @@ import datetime
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import uvloop
 from cryptography import x509
@@ -40,6 +42,7 @@ class Rig:
         self.said: list[str] = []
         self.report: ProxyReport | None = None
         self.error: BaseException | None = None
+        self.faults: list[str] = []
         self.port = 0
         listen = {"FAST_LISTEN": "127.0.0.1:0", "FAST_STORE": str(folder)}
         self._settings = parse_settings({**listen, **variables})
@@ -68,6 +71,8 @@ class Rig:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive()
+        assert not self.faults, "\n".join(self.faults)
+        assert not any(line.startswith("[error]") for line in self.said), self.said
 
     def baselines(self) -> list[Baseline]:
         """What is in the record at this moment."""
@@ -118,6 +123,7 @@ class Rig:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda _, context: self.faults.append(_describe(context)))
         self._stop = asyncio.Event()
         self.report = await serve(
             self._settings,
@@ -132,6 +138,11 @@ class Rig:
     def _on_ready(self, host: str, port: int) -> None:
         self.port = port
         self._ready.set()
+
+
+def _describe(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    return f"{context['message']}\n{''.join(traceback.format_exception(error)) if error else ''}"
 
 
 Handler = Callable[[socket.socket], None]

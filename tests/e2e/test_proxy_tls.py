@@ -1,5 +1,6 @@
 """CONNECT: TLS intercepted where it can be, everything else left alone."""
 
+import os
 import socket
 import ssl
 import threading
@@ -390,6 +391,31 @@ def test_tls_to_host_not_admitted_left_alone_and_counted(start: Start, secret: s
         assert read_message(client) == ok()
     assert len(proxy.baselines()) == 1
     assert proxy.seen() == {("filtered", "127.0.0.1"): 1}
+
+
+@pytest.mark.parametrize("client_first", [True, False])
+def test_tunnel_that_ended_both_ways_leaves_nothing_open(start: Start, client_first: bool):
+    def handle(connection: socket.socket) -> None:
+        connection.sendall(b"220 ready")
+        if client_first:
+            read_all(connection)
+        else:
+            connection.shutdown(socket.SHUT_WR)
+            read_all(connection)
+
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (no Path is wanted)
+
+    origin, proxy = start(handle), start()
+    proxy.tunnel("127.0.0.1", origin.port).close()
+    before = open_files()
+    for _ in range(20):
+        with proxy.tunnel("127.0.0.1", origin.port) as client:
+            read_exactly(client, 9)
+            if client_first:
+                client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b""
+    wait_for(lambda: open_files() <= before + 3, "everything closed")
 
 
 def test_client_that_leaves_a_tunnel_origin_sees_it(start: Start):

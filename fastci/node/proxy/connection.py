@@ -22,12 +22,15 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.closed = False
         """Nothing can be sent any more."""
+        self.said_all = False
+        """Our direction is closed."""
+        self.leaving = False
+        """What still comes is of no interest: this connection only waits for its end."""
         self.local: object = None
         self.peer: object = None
         self._transport: asyncio.Transport
         self._tls: TlsLayer | None = None
         self._paused = False
-        self._said_all = False
         self._lingering: asyncio.TimerHandle | None = None
 
     # for subclasses to override
@@ -51,15 +54,15 @@ class Connection(asyncio.Protocol):
     # for their use
 
     def write(self, data: bytes) -> None:
-        if not (self.closed or self._said_all):
+        if not (self.closed or self.said_all):
             self._transport.write(data if self._tls is None else self._tls.seal(data))
 
     def end(self) -> None:
         """Send no more, after what was written."""
-        if self.closed or self._said_all:
+        if self.closed or self.said_all:
             return
         self._say_goodbye()
-        self._said_all = True
+        self.said_all = True
         with contextlib.suppress(OSError, NotImplementedError):
             self._transport.write_eof()
 
@@ -85,6 +88,7 @@ class Connection(asyncio.Protocol):
         if self.closed or self._lingering:
             return
         self.end()
+        self.leaving = True
         self.pause(False)
         self._lingering = self.loop.call_later(_LINGER_SECONDS, self.abort)
 
@@ -134,7 +138,7 @@ class Connection(asyncio.Protocol):
             self.refused(error)
             return
         outgoing = self._tls.take_outgoing()
-        if outgoing and not self._said_all:
+        if outgoing and not self.said_all:
             self._transport.write(outgoing)
         if plain:
             self.received(plain)
@@ -174,5 +178,5 @@ class Connection(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, option, value)
 
     def _say_goodbye(self) -> None:
-        if self._tls is not None and self._tls.established and not self._said_all:
+        if self._tls is not None and self._tls.established and not self.said_all:
             self._transport.write(self._tls.end())

@@ -4,9 +4,12 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from fastci.config import Settings
+from fastci.errors import ConfigurationError
 from fastci.node.proxy.target import Key, Target, TargetError, because
+from fastci.node.proxy.upstream import Tunnel, Upstream
 
 IDLE_SECONDS = 0.3
 """How long a connection that no client holds is kept.
@@ -15,23 +18,31 @@ Enough for a test tool that connects anew for every request; short, because a se
 nobody else while a connection to it is open, and a direct client would have closed it.
 """
 IDLE_CONNECTIONS = 256
+_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")))
+"""Where clouds answer questions about a machine outside of the link-local ranges."""
 
 
 class Dialer:
-    """The way to targets.
+    """The way to targets, past an upstream proxy if there is one."""
 
-    Certificates of targets are not verified: what is tested wears self-signed ones, and whoever could stand
-    between the node and its target is in the test network already.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, connect_timeout: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        context: ssl.SSLContext,
+        upstream: Upstream | None = None,
+        link_local: bool = False,
+        connect_timeout: float,
+    ) -> None:
         self._loop = loop
+        self._upstream = upstream
+        self._link_local = link_local
         self._connect_timeout = connect_timeout
         self._own: list[tuple[str, int]] = []
         self._idle: dict[Key, list[Target]] = {}
         self._count = 0
         self._sweeping: asyncio.TimerHandle | None = None
-        self._context = _client_context()
+        self._context = context
 
     def refuse(self, addresses: Sequence[tuple[str, int]]) -> None:
         """Addresses this proxy listens on: it does not talk to itself."""
@@ -68,8 +79,39 @@ class Dialer:
         if not self._sweeping:
             self._sweeping = self._loop.call_later(IDLE_SECONDS, self._sweep)
 
-    async def open(self, host: str, port: int) -> Target:
-        """A new connection. Raises TargetError."""
+    async def open(self, host: str, port: int, *, plain: bool = False) -> Target:
+        """A new connection; `plain` when it is for HTTP without TLS only. Raises TargetError."""
+        upstream = self._upstream
+        if not self._link_local and _is_link_local(host):
+            raise TargetError(f"{host} is a link-local address; FAST_LINK_LOCAL=true allows it", 403)
+        if upstream is None or upstream.bypass.admits(host):
+            return await self._connect(host, port)
+        target = await self._connect(upstream.host, upstream.port)
+        if plain:
+            target.courier = upstream
+        else:
+            await self._open_tunnel(target, upstream, host, port)
+        return target
+
+    async def _open_tunnel(self, target: Target, upstream: Upstream, host: str, port: int) -> None:
+        tunnel = Tunnel(self._loop)
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        target.begin(tunnel, b"CONNECT", 0, upstream.connect(authority.encode()))
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                answer = await tunnel.answer
+        except (TimeoutError, ConnectionError) as error:
+            target.close()
+            status = 504 if isinstance(error, TimeoutError) else 502
+            raise TargetError(
+                f"the upstream proxy opens no way to {authority}{because(error)}", status
+            ) from error
+        said = answer.partition(b"\r\n")[0].decode("latin-1")
+        if not said.partition(" ")[2].startswith("2"):
+            target.close()
+            raise TargetError(f"the upstream proxy opens no way to {authority}: {said}")
+
+    async def _connect(self, host: str, port: int) -> Target:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             async with asyncio.timeout(self._connect_timeout):
@@ -83,6 +125,9 @@ class Dialer:
         if self._is_self(target):
             target.close()
             raise TargetError(f"{where} is this proxy itself", 508)
+        if not self._link_local and isinstance(target.peer, tuple) and _is_link_local(target.peer[0]):
+            target.close()
+            raise TargetError(f"{where} is a link-local address; FAST_LINK_LOCAL=true allows it", 403)
         return target
 
     async def secure(self, target: Target, server_name: str) -> None:
@@ -127,13 +172,48 @@ class Dialer:
         return False
 
 
-def _client_context() -> ssl.SSLContext:
+def load_context(settings: Settings) -> ssl.SSLContext:
+    """How TLS is spoken with targets.
+
+    Their certificates are not verified unless FAST_TARGET_CA asks for it: what is tested wears self-signed
+    ones, and whoever could stand between the node and its target is in the test network already.
+    Raises ConfigurationError for files that do not work.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    # A target in a test network may be as old as it likes.
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    context.options |= 0x4  # SSL_OP_LEGACY_SERVER_CONNECT, which the ssl module names from 3.12 on
     context.set_alpn_protocols(["http/1.1"])
+    if settings.fast_target_ca:
+        _load("FAST_TARGET_CA", settings.fast_target_ca, lambda path: _trust(context, path))
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        # A target in a test network may be as old as it likes.
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.options |= 0x4  # SSL_OP_LEGACY_SERVER_CONNECT, which the ssl module names from 3.12 on
+    if settings.fast_target_cert:
+        _load("FAST_TARGET_CERT", settings.fast_target_cert, context.load_cert_chain)
     return context
+
+
+def _trust(context: ssl.SSLContext, path: str) -> None:
+    if path == "system":
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(path)
+
+
+def _load(name: str, path: str, load: Callable[[str], None]) -> None:
+    try:
+        load(path)
+    except OSError as error:
+        raise ConfigurationError([f"{name}={path!r} cannot be used{because(error)}"]) from error
+
+
+def _is_link_local(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_link_local or address in _METADATA

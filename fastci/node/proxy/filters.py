@@ -1,4 +1,4 @@
-"""`ALLOWED_HOSTS`: which hosts are recorded (spec/node.md, the forms of nginx `server_name`)."""
+"""Lists of hosts, `ALLOWED_HOSTS` above all, in the forms of nginx `server_name` (spec/node.md)."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _PORT = re.compile(r":[0-9]*\Z")
 
 
 class HostFilter:
-    """Decides by host name, without port and case. An empty filter admits every host."""
+    """Decides by host name, without port and case."""
 
     def __init__(
         self, names: frozenset[str], patterns: tuple[regex.Pattern[str], ...], *, everything: bool
@@ -22,8 +22,11 @@ class HostFilter:
         self._known: dict[bytes, bool] = {}
 
     @classmethod
-    def parse(cls, text: str) -> "HostFilter":
-        """A filter from the value of the variable. Raises ValueError saying which word is wrong and why."""
+    def parse(cls, text: str, *, empty: bool = True) -> "HostFilter":
+        """A filter from the value of a variable; `empty` is what an empty value decides for every host.
+
+        Raises ValueError saying which word is wrong and why.
+        """
         names: set[str] = set()
         patterns: list[regex.Pattern[str]] = []
         words = [word for group in _split(text) for word in _alternatives(group)]
@@ -36,10 +39,10 @@ class HostFilter:
                 patterns.append(_compile(_wildcard(word), word))
             else:
                 names.add(plain_host(word))
-        return cls(frozenset(names), tuple(patterns), everything=not words)
+        return cls(frozenset(names), tuple(patterns), everything=empty and not words)
 
     def admits(self, host: str) -> bool:
-        """Whether requests to `host`, which may carry a port, are recorded.
+        """Whether `host`, which may carry a port, is one of them.
 
         A regular expression that takes too long does not match.
         """

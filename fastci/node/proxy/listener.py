@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from fastci.config import Settings
 from fastci.errors import ConfigurationError, TechnicalError
 from fastci.node.proxy.authority import Authority
-from fastci.node.proxy.dialer import Dialer
+from fastci.node.proxy.dialer import Dialer, load_context
 from fastci.node.proxy.filters import HostFilter
 from fastci.node.proxy.journal import Journal
 from fastci.node.proxy.place import Places
 from fastci.node.proxy.relay import Proxy
 from fastci.node.proxy.source import Source
 from fastci.node.proxy.target import because
+from fastci.node.proxy.upstream import parse_upstream, render_credentials
 from fastci.node.store import Recorder
 
 Say = Callable[[str], None]
@@ -38,12 +39,15 @@ class Patience:
 class ProxyReport:
     """What a proxy did: recorded exchanges, client connections, and when the last baseline came.
 
-    `last_baseline` is in seconds of time.monotonic(), None when there was none.
+    `last_baseline` is in seconds of time.monotonic(), None when there was none. `seen` counts by kind and
+    host what passed without being recorded: "filtered", "tunnel", "upgrade", "tls-rejected", "tls-to-proxy",
+    "client-left", "upstream-failed", "unauthorized", "address-refused", "bad-request".
     """
 
     baselines: int
     connections: int
     last_baseline: float | None
+    seen: dict[tuple[str, str], int]
 
 
 async def serve(
@@ -74,10 +78,18 @@ async def serve(
         loop=loop,
         recorder=recorder,
         journal=Journal(recorder, loop, fail),
-        dialer=Dialer(loop, connect_timeout=patience.connect),
+        dialer=Dialer(
+            loop,
+            context=load_context(settings),
+            upstream=parse_upstream(settings),
+            link_local=settings.fast_link_local,
+            connect_timeout=patience.connect,
+        ),
         places=Places(settings.backend_https_ports),
         authority=authority,
-        admitted=_parse_hosts(settings.allowed_hosts),
+        admitted=_parse_hosts("ALLOWED_HOSTS", settings.allowed_hosts, empty=True),
+        untouched=_parse_hosts("FAST_TUNNEL_HOSTS", settings.fast_tunnel_hosts, empty=False),
+        credentials=render_credentials(settings.fast_proxy_auth),
         max_body=settings.fast_max_body,
         response_timeout=patience.response,
         say=say,
@@ -95,15 +107,18 @@ async def serve(
     if failures:
         raise failures[0]
     return ProxyReport(
-        baselines=recorder.count, connections=proxy.connections, last_baseline=proxy.journal.last
+        baselines=recorder.count,
+        connections=proxy.connections,
+        last_baseline=proxy.journal.last,
+        seen=recorder.seen,
     )
 
 
-def _parse_hosts(text: str) -> HostFilter:
+def _parse_hosts(name: str, text: str, *, empty: bool) -> HostFilter:
     try:
-        return HostFilter.parse(text)
+        return HostFilter.parse(text, empty=empty)
     except ValueError as error:
-        raise ConfigurationError([f"ALLOWED_HOSTS={text[:80]!r} is not allowed: {error}"]) from error
+        raise ConfigurationError([f"{name}={text[:80]!r} is not allowed: {error}"]) from error
 
 
 async def _listen(loop: asyncio.AbstractEventLoop, proxy: Proxy, address: tuple[str, int]) -> asyncio.Server:

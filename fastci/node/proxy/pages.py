@@ -31,7 +31,13 @@ def render_page(path: bytes, *, record: str, baselines: int, certificate: bytes)
 
 
 def render_answer(
-    status: int, content_type: str, body: bytes, *, keep_alive: bool = False, head_only: bool = False
+    status: int,
+    content_type: str,
+    body: bytes,
+    *,
+    keep_alive: bool = False,
+    head_only: bool = False,
+    extra: tuple[str, ...] = (),
 ) -> bytes:
     """A whole response of the proxy itself."""
     lines = [
@@ -39,6 +45,7 @@ def render_answer(
         f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
         f"Connection: {'keep-alive' if keep_alive else 'close'}",
+        *extra,
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if head_only else body)
 
@@ -46,4 +53,5 @@ def render_answer(
 def render_error(status: int, reason: str) -> bytes:
     """A whole response that says in one line why there is no other."""
     line = " ".join(reason.split())
-    return render_answer(status, "text/plain; charset=utf-8", f"FAST proxy: {line}\n".encode())
+    extra = ('Proxy-Authenticate: Basic realm="FAST proxy"',) if status == 407 else ()
+    return render_answer(status, "text/plain; charset=utf-8", f"FAST proxy: {line}\n".encode(), extra=extra)

@@ -8,7 +8,9 @@ from fastci.node.proxy.target import Key
 from fastci.node.proxy.wire import BadMessage
 
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_AUTHORITY = re.compile(r"(?:[^@]*@)?(\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:@/]+)(?::([0-9]{0,5}))?\Z")
+_AUTHORITY = re.compile(
+    r"(?:[^@]*@)?(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[^\s\[\]:@/]+)(?::([0-9]{0,5}))?\Z"
+)
 _REMEMBERED = 4096
 
 

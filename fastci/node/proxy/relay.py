@@ -43,6 +43,10 @@ class Proxy:
     places: Places
     authority: Authority
     admitted: HostFilter
+    untouched: HostFilter
+    """Hosts whose TLS is not intercepted."""
+    credentials: bytes
+    """What clients must say in Proxy-Authorization; empty when nothing is asked."""
     max_body: int
     response_timeout: float
     say: Callable[[str], None]
@@ -171,7 +175,7 @@ class Relay(Connection):
         target = self.target
         try:
             if target is None:
-                target = self.target = await dialer.open(key.host, key.port)
+                target = self.target = await dialer.open(key.host, key.port, plain=key.scheme == "http")
             if key.scheme == "https":
                 target.detach()
                 await dialer.secure(target, key.server_name)
@@ -187,6 +191,8 @@ class Relay(Connection):
         target.key = exchange.place.key
         exchange.stale = target.used
         data, body = exchange.forward, exchange.body
+        if target.courier:
+            data = target.courier.dress(data, exchange.place.authority)
         self.state = WAITING
         if body is not None:
             if self.buffer:
@@ -331,7 +337,7 @@ class Relay(Connection):
         self.write(data)
 
     def on_raw_end(self) -> None:
-        if self.state is TUNNEL:
+        if self.state is TUNNEL and not self.half_closed:
             self.end()
         else:
             self.close()

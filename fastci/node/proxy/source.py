@@ -1,5 +1,6 @@
 """A connection from the request source: the test tool, for which the proxy must be invisible."""
 
+import hmac
 import ssl
 
 from fastci.node.proxy import pages
@@ -13,6 +14,8 @@ from fastci.node.proxy.wire import HEAD_LIMIT, BadMessage, RequestHead, head_end
 _BUFFER_LIMIT = 64 * 1024
 _UNDECIDED_SECONDS = 0.5
 _HANDSHAKE = 0x16
+_SEEN = {502: "upstream-failed", 504: "upstream-failed", 407: "unauthorized", 403: "address-refused"}
+"""What a refusal counts as; anything else is the client's fault."""
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -41,7 +44,7 @@ class Source(Relay):
 
     def ended(self) -> bool:
         self.half_closed = True
-        if self.state is TUNNEL and self.target:
+        if self.state is TUNNEL and self.target and not self.said_all:
             self.target.end()
             return True
         return self.state in (OPENING, WAITING)
@@ -63,7 +66,7 @@ class Source(Relay):
     # requests
 
     def advance(self) -> None:
-        while self.buffer and not self.closed:
+        while self.buffer and not (self.closed or self.leaving):
             if self.state is IDLE:
                 if not self._read_head():
                     return
@@ -100,19 +103,25 @@ class Source(Relay):
     def _begin(self, head: RequestHead) -> None:
         if self._inside is not None:
             self.exchange(head, self._inside, head.forwarded_inside())
+        elif head.target[0] in b"/*" and head.method != b"CONNECT":
+            self._answer_page(head, head.target)
+        elif not self._may_pass(head):
+            self.refuse(407, "this proxy asks for a name and a password")
         elif head.method == b"CONNECT":
             self._opened = parse_authority(head.target)
             self._host = self._opened[0]
             self.state = OPENING
             self.run(self._open_tunnel(*self._opened))
-        elif head.target[0] in b"/*":
-            self._answer_page(head, head.target)
         else:
             place, path = self.proxy.places.of_target(head.target, head.method)
             if place.origin.host == pages.NODE_HOST:
                 self._answer_page(head, path)
             else:
                 self.exchange(head, place, head.forwarded(path, place.authority))
+
+    def _may_pass(self, head: RequestHead) -> bool:
+        wanted = self.proxy.credentials
+        return not wanted or hmac.compare_digest(head.authorization, wanted)
 
     # CONNECT
 
@@ -130,6 +139,9 @@ class Source(Relay):
             self.target.attach(self)
         self.pause(False)
         self.advance()
+        if self.half_closed and self.state is SNIFFING:
+            # The client has said all it will, so nothing will make this HTTP.
+            self._tunnel("tunnel")
 
     def _sniff(self) -> bool:
         """Decide what is spoken in the tunnel; False while the first bytes do not tell."""
@@ -151,11 +163,15 @@ class Source(Relay):
         return True
 
     def _give_up_sniffing(self, length: int) -> None:
-        if self.state is SNIFFING and len(self.buffer) == length:
+        if self.state is SNIFFING and len(self.buffer) == length and not self.closed:
             self._tunnel("tunnel")
 
     def _intercept(self, hello: ClientHello, host: str, port: int) -> None:
         admitted = self.proxy.admitted
+        untouched = self.proxy.untouched
+        if untouched.admits(hello.server_name or host) or untouched.admits(host):
+            self._tunnel("tunnel")
+            return
         if hello.server_name and not (admitted.admits(hello.server_name) or admitted.admits(host)):
             self._tunnel("filtered")
             return
@@ -233,7 +249,7 @@ class Source(Relay):
         if exchange and status == 508 and pages.has_page(exchange.head.target):
             self._answer_page(exchange.head, exchange.forward.split(b" ", 2)[1])
             return
-        self.proxy.recorder.see("upstream-failed" if status in (502, 504) else "bad-request", host)
+        self.proxy.recorder.see(_SEEN.get(status, "bad-request"), host)
         self.write(pages.render_error(status, reason))
         if self.buffer or (exchange and not exchange.sent):
             self.linger()

@@ -28,6 +28,13 @@ class Key:
     server_name: str = ""
 
 
+class Courier(Protocol):
+    """Between this proxy and the target: wants requests in another form."""
+
+    def dress(self, head: bytes, authority: bytes) -> bytes:
+        """The head of a request in origin form as it is wanted."""
+
+
 class User(Protocol):
     """Who uses a connection to the target: gets its answer piece by piece."""
 
@@ -69,6 +76,8 @@ class Target(Connection):
         self.used = False
         """A response came on it before: the target may close it at any moment."""
         self.idle_since = 0.0
+        self.courier: Courier | None = None
+        """Who carries plain requests to the target; None when the connection ends there itself."""
         self.reusable = False
         self.response: ResponseHead | None = None
         self.response_body: Body | None = None
@@ -148,7 +157,8 @@ class Target(Connection):
         return False
 
     def refused(self, error: ssl.SSLError | None) -> None:
-        reason = f"TLS with the target failed: {error.reason if error else 'it closed the connection'}"
+        why = getattr(error, "verify_message", "") or getattr(error, "reason", "")
+        reason = f"TLS with the target failed: {why or 'it closed the connection'}"
         if self._secured and not self._secured.done():
             self._secured.set_exception(TargetError(reason))
         elif self._awaiting:
@@ -205,6 +215,13 @@ class Target(Connection):
             user.on_piece(data)
             return
         self._awaiting = False
+        if self._method == b"CONNECT" and response.status < 300:
+            # What follows comes from behind the tunnel; to whoever uses it this is a new connection.
+            self._user, self._raw = None, True
+            self.response = None
+            self._buffer, data = data[stop:], data[:stop]
+            user.on_finished(data)
+            return
         self.used = True
         self.reusable = response.keep_alive and stop == len(data)
         user.on_finished(data if stop == len(data) else data[:stop])

@@ -262,7 +262,8 @@ class ResponseHead:
                 self.keep_alive = _stays_open(value, self.keep_alive)
             else:
                 chunked = _is_chunked(value)
-        if method == b"HEAD" or self.status in _BODYLESS_STATUS or self.status < 200:
+        opened = method == b"CONNECT" and self.status < 300
+        if opened or method == b"HEAD" or self.status in _BODYLESS_STATUS or self.status < 200:
             self.length = 0
         else:
             self.length = CHUNKED if chunked else length
