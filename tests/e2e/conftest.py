@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import io
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jobs import Cloud, Fastci, Target
 
 from fastci.config import parse_settings
-from fastci.lifecycle import image
 from fastci.lifecycle.container import ContainerRuntime
 from fastci.lifecycle.interrupts import Signals
 
@@ -96,10 +96,9 @@ def node_image(engine, base_image):
     settings = parse_settings({"FAST_BASE_IMAGE": base_image})
     with Signals() as signals:
         runtime = ContainerRuntime.connect(settings, os.environ, signals, print)
-        runtime.prepare()
+        said = runtime.prepare()
         runtime.close()
-    root = image.source_root()
-    return image.image_tag(image.build_context(root), base_image)
+    return re.match(r"image (\S+),", said)[1]
 
 
 @pytest.fixture(scope="session")

@@ -205,6 +205,7 @@ class Fastci:
             # Whatever a failing test leaves is swept soon.
             "FAST_DEADLINE": "600",
             "INACTIVITY_TIMEOUT": "120",
+            "TEST_RUN_POLICY_ID": str(Path(__file__).parent / "xss-only.yml"),
         }
         for name in ("DOCKER_HOST", "PYTHONPATH"):
             if name in os.environ:

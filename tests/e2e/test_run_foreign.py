@@ -15,6 +15,7 @@ pytestmark = pytest.mark.engine
 
 def foreign(job, image, cloud, lan, *arguments, **environ):
     known = {"WALLARM_API_TOKEN": "secret-token", "WALLARM_API_HOST": cloud.host, "FAST_NETWORK": lan.name}
+    known["TEST_RUN_POLICY_ID"] = ""
     return job.start(*arguments[:1], "--image", image, *arguments[1:], **{**known, **environ})
 
 
