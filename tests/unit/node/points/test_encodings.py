@@ -148,6 +148,20 @@ def test_zip_member_is_rewritten_and_the_others_kept(method: int):
     assert_round_trip(request)
 
 
+def test_zip_with_extra_fields_and_comments_is_read():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in ("one", "two"):
+            facts = zipfile.ZipInfo(name)
+            facts.extra, facts.comment = b"\xfe\xca\x04\x00abcd", b"a comment"
+            target.writestr(facts, name * 20)
+        target.comment = b"of all"
+    changed = named(post(out.getvalue()))["POST_ZIP_one_value"].write(b"1" * 99)
+    with zipfile.ZipFile(io.BytesIO(changed.body)) as written:
+        assert (written.read("one"), written.read("two")) == (b"1" * 99, b"two" * 20)
+        assert (written.getinfo("two").comment, written.comment) == (b"a comment", b"of all")
+
+
 class Unseekable(io.BytesIO):
     def seekable(self) -> bool:
         return False

@@ -134,6 +134,14 @@ def test_external_entities_are_never_opened(monkeypatch: pytest.MonkeyPatch):
     assert found["POST_XML_XML_TAG_a_value"] == b"&e;"
 
 
+def test_character_references_are_read_where_they_name_a_character():
+    body = b"<a b='&#x41;&quot;'>&#65;&#x42;&#xD800;&#xdfff;&#0;&#1114112;&#x20AC;&nope;</a>"
+    found = values(post(body, XML))
+    assert found["POST_XML_XML_TAG_a_value"] == "AB&#xD800;&#xdfff;&#0;&#1114112;€&nope;".encode()
+    assert found["POST_XML_XML_TAG_a_XML_ATTR_b_value"] == b'A"'
+    assert_round_trip(post(body, XML))
+
+
 def test_entity_bombs_stay_unexpanded():
     levels = b"".join(b'<!ENTITY l%d "%s">' % (n, b"&l%d;" % (n - 1) * 10) for n in range(1, 10))
     found = values(post(b'<!DOCTYPE l [<!ENTITY l0 "lol">' + levels + b"]><l>&l9; &l2;</l>", XML))
