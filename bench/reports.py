@@ -4,7 +4,7 @@
 
 Each format is rendered in a process of its own, secrets taken out before. The reference is the JSON report,
 the results file itself: the ratio says how many times its processor time a format takes. Limits: all formats
-together in 5 seconds and 300 MB.
+together in 5 seconds of processor time (of the clock on a machine with nothing else to do) and 300 MB.
 """
 
 import argparse
@@ -51,8 +51,9 @@ def big_run(findings: int, points: int) -> Run:
     found = [_finding(number, checks[number % len(checks)]) for number in range(findings)]
     return Run(
         id="tr_0001", name="big", state="failed", record_id="rec_0001", record_name="big", policy="default",
-        target="http://shop.test", start_time=1_790_000_000.0, end_time=1_790_003_600.0, checks=checks,
-        findings=found, pace=[100 + number % 40 for number in range(120)],
+        target="http://shop.test", node_version="0.1.0", start_time=1_790_000_000.0,
+        end_time=1_790_003_600.0, checks=checks, findings=found,
+        pace=[100 + number % 40 for number in range(120)],
     )  # fmt: skip
 
 
@@ -121,8 +122,9 @@ def main() -> int:
         columns = f"{row['seconds']:>8.2f} {row['cpu']:>6.2f} {row['megabytes']:>8.0f} {row['size']:>8.1f}"
         print(f"{name:<12} {columns} {ratio:>7.1f}")
     whole = results["all"]
-    good = whole["seconds"] <= LIMIT_SECONDS and whole["megabytes"] <= LIMIT_MEGABYTES
-    print(f"limit {LIMIT_SECONDS:.0f} s, {LIMIT_MEGABYTES:.0f} MB: {'kept' if good else 'BROKEN'}")
+    good = whole["cpu"] <= LIMIT_SECONDS and whole["megabytes"] <= LIMIT_MEGABYTES
+    limits = f"{LIMIT_SECONDS:.0f} s of processor time, {LIMIT_MEGABYTES:.0f} MB"
+    print(f"limit {limits}: {'kept' if good else 'BROKEN'}")
     if options.json:
         ratios = {name: row["cpu"] / results["json"]["cpu"] for name, row in results.items()}
         options.json.write_text(json.dumps({"results": results, "ratios": ratios}, indent=1))

@@ -34,7 +34,7 @@ def render(run: Run) -> str:
             "analyzer": tool,
             "scanner": tool,
             "start_time": _time(run.start_time),
-            "end_time": _time(run.end_time),
+            "end_time": _time(max(run.start_time, run.end_time)),
             "status": "success" if run.complete and run.state in ("passed", "failed") else "failure",
             "scanned_resources": _resources(run),
             "messages": _messages(run),

@@ -198,7 +198,7 @@ def _invocation(run: Run, shown: int) -> dict[str, Any]:
     return {
         "executionSuccessful": run.complete and run.state in ("passed", "failed"),
         "startTimeUtc": _time(run.start_time),
-        "endTimeUtc": _time(run.end_time),
+        "endTimeUtc": _time(max(run.start_time, run.end_time)),
         "toolExecutionNotifications": [
             {"level": level, "message": {"text": _escaped(text)}} for level, text in notes
         ],
