@@ -141,7 +141,7 @@ class Html:
 
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None:
         marker = attack.markers.text
-        if not self.patterns and marker not in texts[0].lower:
+        if all(pattern.needs_text for pattern in self.patterns) and marker not in texts[0].lower:
             return None
         kinds = (self.place,) if self.place else ("tag", "attr-name", "js")
         for place in reading.places:

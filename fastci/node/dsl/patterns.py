@@ -21,7 +21,7 @@ SHORTEST_NEEDLE = 3
 # One private-use character stands for each marker while a pattern is looked through.
 _STAND_INS = {word: chr(0xE000 + number) for number, word in enumerate(WORDS)}
 _MARKER_WORDS = re.compile("|".join(WORDS))
-_CALC, _UNREADABLE = _STAND_INS["CALC_MARKER"], _STAND_INS["DELAY_MARKER"]
+_TEXT, _CALC, _DOMAIN, _UNREADABLE = (_STAND_INS[word] for word in WORDS)
 _INTERVAL = re.compile(r"\{(?:\d+(?:,\d*)?|,\d+)\}")
 _OPTIONS = re.compile(r"\(\?([imxadu]*)(?:-[imx]*)?[:)]")
 _CLASS_ESCAPES = "dDwWsShHbBAzZGRX"
@@ -61,9 +61,8 @@ class Pattern:
         self._ignore_case = ignore_case
         compiled = compile_ruby(_SAMPLE.fill_pattern(source), ignore_case=ignore_case)
         self._compiled = None if self.has_markers else compiled
-        self._needle, self._folded = needle_of(source)
-        self._folded = self._folded or ignore_case
-        self._calculates = _CALC in self._needle
+        self._needles, self._folded = needles_of(f"(?i){source}" if ignore_case else source)
+        self.needs_text = bool(self._needles) and all(_TEXT in needle for needle in self._needles)
         self._gave_up = False
 
     def search(
@@ -91,19 +90,20 @@ class Pattern:
         return match.span() if match else None
 
     def _may_match(self, text: Text, markers: Markers) -> bool:
-        if not self._needle:
+        if not self._needles:
             return True
         haystack = text.lower if self._folded else text.text
-        if self._calculates:
+        if not self.has_markers:
+            return any(needle in haystack for needle in self._needles)
+        return any(self._filled_in(needle, haystack, markers) for needle in self._needles)
+
+    def _filled_in(self, needle: str, haystack: str, markers: Markers) -> bool:
+        if _CALC in needle:
             return any(result in haystack for result in markers.results)
-        needle = self._needle
-        if self.has_markers:
-            needle = needle.replace(_STAND_INS["STR_MARKER"], markers.text)
-            if _STAND_INS["DNS_MARKER"] in needle:
-                if not markers.domain:
-                    return False
-                needle = needle.replace(_STAND_INS["DNS_MARKER"], markers.domain)
-        return (needle.lower() if self._folded else needle) in haystack
+        if _DOMAIN in needle and not markers.domain:
+            return False
+        filled = needle.replace(_TEXT, markers.text).replace(_DOMAIN, markers.domain)
+        return (filled.lower() if self._folded else filled) in haystack
 
     def _fault(self) -> ExtensionFault:
         shown = self.source if len(self.source) <= 80 else self.source[:77] + "..."
@@ -132,29 +132,55 @@ def first_match(
     return None
 
 
-def needle_of(pattern: str) -> tuple[str, bool]:
-    """Text that every match of this Ruby pattern holds, "" when none is certain; and whether case counts not.
+def needles_of(pattern: str) -> tuple[tuple[str, ...], bool]:
+    """Texts of which every match of this Ruby pattern holds at least one; and whether case does not count.
 
-    Markers in it are single stand-in characters; a needle that has one is preferred to a longer one.
-    CALC_MARKER comes alone, as its result has several spellings.
+    One for each alternative, none at all where one of them has no certain text. Markers in it are single
+    stand-in characters; a needle that has one is preferred to a longer one. CALC_MARKER comes alone, as its
+    result has several spellings.
     """
     text = _MARKER_WORDS.sub(lambda match: _STAND_INS[match[0]], pattern)
     options = "".join(_OPTIONS.findall(text))
     if "x" in options:
-        return "", False
-    runs = _plain_runs(text)
-    if runs is None or any(_UNREADABLE in run for run in runs):
-        return "", False
+        return (), False
+    folded = "i" in options
+    needles = []
+    for alternative in _alternatives(text):
+        runs = _plain_runs(alternative)
+        needle = "" if runs is None else _best(runs)
+        if not needle or _UNREADABLE in needle:
+            return (), folded
+        needles.append(needle.lower() if folded else needle)
+    return tuple(needles), folded
+
+
+def _best(runs: list[str]) -> str:
     pieces = [piece for run in runs for piece in re.split(f"({_CALC})", run)]
     marked = [piece for piece in pieces if any(sign in piece for sign in _STAND_INS.values())]
     long = [piece for piece in pieces if len(piece) >= SHORTEST_NEEDLE]
-    best = max(marked or long, key=len, default="")
-    folded = "i" in options
-    return (best.lower() if folded else best), folded
+    return max(marked or long, key=len, default="")
+
+
+def _alternatives(text: str) -> list[str]:
+    """What the pattern's signs `|` outside groups and classes part."""
+    parts, start, at = [], 0, 0
+    while at < len(text):
+        if text[at] == "\\":
+            at += 2
+        elif text[at] == "(":
+            at = _group_end(text, at)
+        elif text[at] == "[":
+            at = _class_end(text, at)
+        else:
+            if text[at] == "|":
+                parts.append(text[start:at])
+                start = at + 1
+            at += 1
+    return [*parts, text[start:]]
 
 
 def _plain_runs(text: str) -> list[str] | None:
-    """The runs of plain characters at the top level; None where alternatives or odd escapes forbid any."""
+    """The runs of plain characters outside groups and classes; None where odd escapes forbid any."""
     runs: list[str] = [""]
     at = 0
     while at < len(text):
@@ -170,8 +196,6 @@ def _plain_runs(text: str) -> list[str] | None:
             else:
                 return None
             at += 2
-        elif char == "|":
-            return None
         elif char in "([":
             runs.append("")
             at = _group_end(text, at) if char == "(" else _class_end(text, at)

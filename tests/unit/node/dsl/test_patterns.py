@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastci.node.dsl.markers import MarkerSource
-from fastci.node.dsl.patterns import Pattern, Text, needle_of
+from fastci.node.dsl.patterns import Pattern, Text, needles_of
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,9 @@ from fastci.node.dsl.patterns import Pattern, Text, needle_of
         (r"abc{2}def", "def"),
         (r'{"data":{"__schema"', '{"data":{"__schema"'),
         (r"(?:one|two) three", " three"),
-        (r"one|two", ""),
+        (r"one|two|(?:th|f)ree+d", ("one", "two", "ree")),
+        (r"one|[a|b]", ()),
+        (r"(one|two)", ()),
         (r"[abc]+", ""),
         (r"x[a\]b]yes", "yes"),
         (r"(a(b)\)c)tail", "tail"),
@@ -28,12 +30,13 @@ from fastci.node.dsl.patterns import Pattern, Text, needle_of
         (r"^\s*at [\w.]+\(", "at "),
     ],
 )
-def test_needle_is_text_that_every_match_holds(pattern: str, needle: str):
-    assert needle_of(pattern)[0] == needle
+def test_needle_is_text_that_every_match_holds(pattern: str, needle: str | tuple[str, ...]):
+    expected = needle if isinstance(needle, tuple) else (needle,) if needle else ()
+    assert needles_of(pattern)[0] == expected
 
 
-def test_needle_of_a_pattern_that_ignores_case_is_lower_case():
-    assert needle_of("(?i)SQL Syntax") == ("sql syntax", True)
+def test_needles_of_a_pattern_that_ignores_case_is_lower_case():
+    assert needles_of("(?i)SQL Syntax") == (("sql syntax",), True)
 
 
 WORDS = st.sampled_from(
