@@ -18,7 +18,7 @@ from fastci.node.engine.client import WireClient
 from fastci.node.engine.run import run_tests
 from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.policy import load_policy
-from fastci.node.store import Baseline, Record
+from fastci.node.store import Baseline, Record, Store
 from fastci.results import Run
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -182,6 +182,16 @@ def baseline(
     )  # fmt: skip
 
 
+def store_baselines(folder: Path, baselines: Sequence[Baseline]) -> Record:
+    """The baselines as a record on disk."""
+    store = Store(folder / "store")
+    recorder = store.create("tests")
+    for b in baselines:
+        recorder.add(b.origin, b.request, b.response, started=b.started, duration=b.duration, test=b.test)
+    recorder.close()
+    return store.choose()
+
+
 @dataclass(kw_only=True)
 class Outcome:
     """A run and what it said."""
@@ -201,6 +211,7 @@ def run_engine(
     folder: Path,
     *,
     policy: str = "default",
+    record: Record | None = None,
     stop_when: Callable[[list[str]], bool] | None = None,
     **variables: str,
 ) -> Outcome:
@@ -224,14 +235,14 @@ def run_engine(
             if stop_when and stop_when(lines):
                 stop.set()
 
-        record = Record(
+        used = record or Record(
             id="rec_0001", name="tests", build_id="", created=0, closed=1, baselines=len(baselines),
             seen={}, path=folder / "none",
         )  # fmt: skip
         return await run_tests(
             run_id="tr_0001",
             settings=parse_settings({"CI_MODE": "testing", "TEST_RUN_NAME": "test run", **variables}),
-            record=record,
+            record=used,
             baselines=iter(baselines),
             extensions=loaded,
             policy=load_policy(policy, None),

@@ -75,7 +75,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
-    """A baseline that is not tested."""
+    """A baseline that is not tested. `failed`: it should be, and `reason` is an error."""
 
     baseline: str
     method: str
@@ -83,13 +83,15 @@ class Skipped:
     route: str
     test: str
     reason: str
+    failed: bool = False
 
     def check(self) -> results.BaselineCheck:
         """In the results it counts as passed, without a request and with the reason in its coverage."""
         row = results.PointCoverage(point="*", type="*", state="skipped", reason=self.reason)
         return results.BaselineCheck(
-            baseline=self.baseline, method=self.method, url=self.url, route=self.route, state="passed",
-            test=self.test, coverage=[row],
+            baseline=self.baseline, method=self.method, url=self.url, route=self.route, test=self.test,
+            state="tech_failed" if self.failed else "passed", error=self.reason if self.failed else "",
+            coverage=[row],
         )  # fmt: skip
 
 
@@ -114,7 +116,11 @@ class Plan:
     def read(self) -> Iterator[tuple[Baseline, Item | Skipped]]:
         """Every baseline as it was recorded, with what becomes of it. Items of later phases are kept too."""
         for baseline in self._baselines:
-            verdict = self._judge(baseline)
+            try:
+                verdict = self._judge(baseline)
+            except Exception as error:
+                what = f"Internal exception: {type(error).__name__}: {error}"
+                verdict = self._skipped(baseline, what, failed=True)
             if isinstance(verdict, Item) and verdict.phase is not Phase.READ:
                 self._later[verdict.phase].append(verdict)
             yield baseline, verdict
@@ -134,11 +140,7 @@ class Plan:
             first.duplicates.append(place_of(baseline, target))
             reason = f"duplicate of {first.baseline.id}: same route, points and kind of answer"
         if reason:
-            place = place_of(baseline, target)
-            return Skipped(
-                baseline=baseline.id, method=place.method, url=place.url, route=route_of(baseline.request),
-                test=baseline.test, reason=reason,
-            )  # fmt: skip
+            return self._skipped(baseline, reason)
         phase, note = phase_of(baseline.request, baseline.response)
         recorded = Recorded.of(baseline.response, decoded_body(baseline.response))
         bare = replace(baseline, response=replace(baseline.response, body=b""))
@@ -146,6 +148,10 @@ class Plan:
         if self._skip_duplicates:
             self._by_shape[key] = item
         return item
+
+    def _skipped(self, baseline: Baseline, reason: str, *, failed: bool = False) -> Skipped:
+        place, route = place_of(baseline, self._scope.target(baseline.origin)), route_of(baseline.request)
+        return _skip(place, route, reason, failed)
 
     def _reason_against(self, baseline: Baseline) -> str:
         if baseline.truncated:
@@ -178,6 +184,18 @@ def phase_of(request: Request, response: Response) -> tuple[Phase, str]:
 def route_of(request: Request) -> str:
     """The path with its changing parts as `{}`."""
     return route_template(request.method, request.target)
+
+
+def skipped(item: Item, reason: str, *, failed: bool = False) -> Skipped:
+    """A baseline that could be tested, but is not."""
+    return _skip(item.place, item.route, reason, failed)
+
+
+def _skip(place: results.Place, route: str, reason: str, failed: bool) -> Skipped:
+    return Skipped(
+        baseline=place.baseline, method=place.method, url=place.url, route=route, test=place.test,
+        reason=reason, failed=failed,
+    )  # fmt: skip
 
 
 def place_of(baseline: Baseline, target: Target) -> results.Place:

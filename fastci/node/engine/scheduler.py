@@ -1,0 +1,268 @@
+"""Working a plan off: what is tested when, by how many workers, in which process."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from fastci import results
+from fastci.config import Settings
+from fastci.node.dsl import Credentials, Extension, Memory
+from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
+from fastci.node.engine.client import WireClient
+from fastci.node.engine.observers import Observers
+from fastci.node.engine.plan import Item, Phase, Plan, Skipped, skipped
+from fastci.node.engine.scope import Scope
+from fastci.node.engine.sender import Channel, Sender
+from fastci.node.engine.sessions import Sessions
+from fastci.node.message import Request
+from fastci.node.points import Point, list_points
+from fastci.node.policy import Policy
+from fastci.node.store import Baseline
+
+_BREATH = 50
+"""Baselines that are read without letting the requests under way go on."""
+
+_LISTING_TIME = 2.0
+
+STEPS = ("read", "change", "alone", "destroy")
+"""The parts of a run, in order; from "alone" on one baseline at a time is tested in the whole run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """Which part of the baselines this process tests: every `count`-th, beginning with number `index`."""
+
+    index: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be tested and how; the same for every process of a run."""
+
+    settings: Settings
+    policy: Policy
+    extensions: Sequence[Extension]
+    credentials: Credentials
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Prepared:
+    """A baseline that is ready to be tested."""
+
+    check: Check
+    request: Request
+    jobs: Sequence[Job]
+
+
+class Scheduler:
+    """Tests a share of a record. `checks` and `done` may be read at any time.
+
+    `say` takes console lines, `on_found` is told of each vulnerability, `gate` is awaited before each of
+    STEPS: in a run of several processes it waits for the others.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        say: Callable[[str], None],
+        on_found: Callable[[], None],
+        gate: Callable[[str], Awaitable[None]],
+        share: Share,
+    ) -> None:
+        settings = task.settings
+        self._settings = settings
+        self._policy = task.policy
+        self._say = say
+        self._on_found = on_found
+        self._gate = gate
+        self._share = share
+        scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
+        self._scope = replace(scope, credentials=task.credentials)
+        tried = [e for e in task.extensions if task.policy.tries(e.type, e.builtin)]
+        self._modifying = [e for e in tried if not e.sends]
+        self._sending = [e for e in tried if e.sends]
+        self._memory = Memory()
+        self._sessions = Sessions(self._scope)
+        self.sender = Sender(
+            WireClient(idle_limit=settings.workers), rate=settings.test_run_rps / share.count
+        )
+        self.checks: list[Check | results.BaselineCheck] = []
+        self.done = 0
+        self._hosts: set[str] = set()
+        self._taken = 0
+        self._put_off: list[_Prepared] = []
+        self._alone = False
+        self._sources: dict[str, Iterator[_Prepared | None]] = {}
+
+    async def work(self, baselines: Iterable[Baseline]) -> None:
+        """Go through all of the steps. May be cancelled at any time."""
+        plan = Plan(
+            baselines,
+            scope=self._scope,
+            skip_duplicates=self._settings.fast_skip_duplicates,
+            excluded_extensions=self._settings.file_extensions_to_exclude,
+        )
+        self._sources = {
+            "read": self._reading(plan),
+            "change": (self._prepare(item) for item in plan.later(Phase.CHANGE)),
+            "alone": iter(self._put_off),
+            "destroy": (self._prepare(item) for item in plan.later(Phase.DESTROY)),
+        }
+        try:
+            for step in STEPS:
+                await self._gate(step)
+                self._alone = step in ("alone", "destroy")
+                await self._work_off(self._sources[step], 1 if self._alone else self._settings.workers)
+        finally:
+            self.sender.client.close()
+
+    def list_the_rest(self) -> None:
+        """After a cancelled `work`: add what was not begun to `checks`, as far as that takes no time."""
+        end = time.monotonic() + _LISTING_TIME
+        for source in self._sources.values():
+            for _ in source:
+                if time.monotonic() > end:
+                    return
+
+    def _reading(self, plan: Plan) -> Iterator[_Prepared | None]:
+        """What can be tested while the record is still read; None stands for a baseline that cannot."""
+        observers = Observers(self._scope)
+        for baseline, verdict in plan.read():
+            self._sessions.note(baseline)
+            if isinstance(verdict, Skipped):
+                observers.note(baseline, verdict, ())
+                self._leave_out(verdict)
+                yield None
+                continue
+            points = list_points(verdict.baseline.request) if verdict.phase is Phase.CHANGE else ()
+            observers.note(baseline, verdict, [p for p in points if self._policy.admits(p.name)])
+            yield self._prepare(verdict) if verdict.phase is Phase.READ else None
+
+    async def _work_off(self, source: Iterator[_Prepared | None], workers: int) -> None:
+        """Let `workers` take from `source` in turn; the order in which things are taken is fixed."""
+        lock = asyncio.Lock()
+
+        async def take() -> _Prepared | None:
+            async with lock:
+                for count, prepared in enumerate(source, 1):
+                    if prepared is not None:
+                        return prepared
+                    if count % _BREATH == 0:
+                        await asyncio.sleep(0)
+            return None
+
+        async def worker() -> None:
+            while (prepared := await take()) is not None:
+                await self._check(prepared)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(worker())
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None
+
+    def _prepare(self, item: Item) -> _Prepared | None:
+        """Decide what is done with a baseline; None when that is nothing, or another process does it.
+
+        Every process decides on every baseline, so that all know alike what was collected before.
+        """
+        check = Check(item=item)
+        try:
+            prepared = self._decide(item, check)
+        except Exception as error:
+            why = f"Internal exception: {type(error).__name__}: {error}"
+            self._leave_out(skipped(item, why, failed=True))
+            return None
+        if isinstance(prepared, Skipped):
+            self._leave_out(prepared)
+            return None
+        self._taken += 1
+        if (self._taken - 1) % self._share.count != self._share.index:
+            return None
+        self.checks.append(check)
+        return prepared
+
+    def _decide(self, item: Item, check: Check) -> _Prepared | Skipped:
+        request = self._scope.request(item.baseline)
+        points = list_points(request)
+        admitted = [point for point in points if self._policy.admits(point.name)]
+        host = str(item.target.origin)
+        jobs = []
+        if host not in self._hosts:
+            self._hosts.add(host)
+            jobs = [Job(extension=e, request=request, points=()) for e in self._sending]
+        for extension in self._modifying:
+            try:
+                job = self._job(extension, request, points, admitted)
+            except Exception as error:
+                check.broken(extension, "", error)
+            else:
+                jobs += [job] if job else []
+        if not jobs and not check.error:
+            return skipped(
+                item, "no extension applies to it" if admitted else "the policy admits no point of it"
+            )
+        for point in admitted:
+            for kind in dict.fromkeys(e.type for e in self._modifying):
+                check.expect(point.name, kind)
+        return _Prepared(check=check, request=request, jobs=jobs)
+
+    def _job(
+        self, extension: Extension, request: Request, points: Sequence[Point], admitted: Sequence[Point]
+    ) -> Job | None:
+        if not extension.matches(points):
+            return None
+        changed = extension.modified(request)
+        if changed is not request:
+            admitted = [p for p in list_points(changed) if self._policy.admits(p.name)]
+        targets = parts_first(extension.targets(admitted))
+        if not targets or not extension.collects(points, self._memory):
+            return None
+        return Job(extension=extension, request=changed, points=targets)
+
+    def _leave_out(self, left: Skipped) -> None:
+        if self._share.index == 0:
+            self.checks.append(left.check())
+            self.done += 1
+
+    async def _check(self, prepared: _Prepared) -> None:
+        check = prepared.check
+        place = check.item.place
+        rate = self._settings.fast_baseline_rps
+        channel = Channel(self.sender, check.item.target, self._sessions, rate=rate)
+        name = f"test set for baseline #{place.baseline}"
+        policy = self._policy.name
+        self._say(f"[info] Running a {name} {place.method} {place.url}, policy {policy}")
+        runner = CheckRunner(
+            check,
+            channel,
+            prepared.request,
+            seed=self._settings.fast_seed,
+            on_found=self._tell_found,
+            alone=self._alone,
+        )
+        try:
+            await runner.run(prepared.jobs)
+        except NotNow:
+            self._put_off.append(prepared)
+            self._say(f"[info] The {name} is put off: it needs fresh tokens")
+            return
+        self.done += 1
+        if check.found:
+            count = "1 vulnerability" if len(check.found) == 1 else f"{len(check.found)} vulnerabilities"
+            self._say(f"[info] Found {count}, marking the {name} as failed")
+        elif check.error:
+            self._say(f"[error] The {name} failed technically. {check.error}")
+        else:
+            self._say(f"[info] No issues found. Test set for baseline #{place.baseline} passed.")
+
+    def _tell_found(self, check: Check, found: Found) -> None:
+        extension = found.extension
+        what = f"{extension.type} ({results.severity_of(extension.threat).upper()})"
+        where = f" at {found.point}" if found.point else ""
+        self._say(f"[warn] {what} in baseline #{check.item.baseline.id}{where}: {extension.title}")
+        self._on_found()
