@@ -160,6 +160,7 @@ PAIRS: tuple[Pair, ...] = (
     _code("rce-php", "inside a call", _php("eval(\"echo strlen('$v') > 2 ? 'yes' : 'no';\");"), _data),
     _code("rce-node", "expression", _node("eval(v)"), _node("JSON.stringify(v)")),
     _code("rce-node", "inside a call", _node("eval(`encodeURI('${v}')`)"), _calculator),
+    _code("rce-node", "names taken away", _node("(String => eval(v))()"), _data),
     _code("rce-node", "template", _node("eval('`' + v + '`')"), _data),
 )
 
