@@ -11,16 +11,23 @@ POINT_STATES: tuple[PointState, ...] = ("tested", "failed", "skipped", "impossib
 Cell = tuple[str, str]
 """A point and a vulnerability type."""
 
+WHOLE = "*"
+"""In place of a point: the request as a whole; in place of a type: all types."""
+
 
 @dataclass(kw_only=True, slots=True)
 class RouteCoverage:
-    """One method and route: its baselines, what happened at each point for each type, the findings' ids."""
+    """One method and route: its baselines, what happened at each point for each type, the findings' ids.
+
+    `notes` says by baseline what was said of it as a whole, as that it is a duplicate.
+    """
 
     method: str
     route: str
     checks: list[BaselineCheck] = field(default_factory=list)
     cells: dict[Cell, PointCoverage] = field(default_factory=dict)
     findings: dict[Cell, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def states(self) -> Counter[PointState]:
@@ -45,6 +52,8 @@ def coverage_of(run: Run) -> list[RouteCoverage]:
         entry.checks.append(check)
         for row in check.coverage:
             cell = (row.point, row.type)
+            if cell == (WHOLE, WHOLE):
+                entry.notes[check.baseline] = row.reason
             known = entry.cells.get(cell)
             entry.cells[cell] = _together(known, row) if known else row
     for finding in run.findings:
@@ -52,6 +61,9 @@ def coverage_of(run: Run) -> list[RouteCoverage]:
         cell = (finding.point, finding.type)
         entry.findings.setdefault(cell, finding.id)
         entry.cells.setdefault(cell, PointCoverage(point=finding.point, type=finding.type, state="tested"))
+    for entry in routes.values():
+        if len(entry.cells) > 1:
+            entry.cells.pop((WHOLE, WHOLE), None)
     return sorted(routes.values(), key=lambda entry: (-len(entry.findings), entry.route, entry.method))
 
 

@@ -18,15 +18,17 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from fastci.reports.coverage import POINT_STATES, RouteCoverage, coverage_of
+from fastci.reports.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
 from fastci.reports.exchange import attack_url, read_message
 from fastci.reports.plain import clock, count, duration, one_line, text_of, visible
+from fastci.reports.proof import proof_of
 from fastci.reports.summary import (
     CONFIDENCES,
     SEVERITIES,
     WORDS,
     failures,
     ordered,
+    point_name,
     reached_by,
     summarize,
     type_name,
@@ -106,7 +108,8 @@ def _block(data: object) -> Markup:
 
 def _evidence(finding: Finding, room: int) -> dict[str, Any]:
     evidence = finding.evidence
-    needles = [needle for needle in (evidence.matched, evidence.payload) if len(needle) > 1]
+    proof = proof_of(evidence)
+    needles = [needle for needle in (proof, evidence.payload) if len(needle) > 1]
     exchanges = {
         "Attack": evidence.attack,
         "Confirmation": evidence.confirmation,
@@ -114,7 +117,7 @@ def _evidence(finding: Finding, room: int) -> dict[str, Any]:
     }
     return {
         "payload": evidence.payload,
-        "matched": evidence.matched,
+        "proof": proof.replace("\r\n", "\n"),
         "exchanges": [
             {
                 "name": name,
@@ -183,12 +186,19 @@ def _coverage(routes: Sequence[RouteCoverage], numbers: Mapping[str, int]) -> di
             for (point, kind), cell in route.cells.items()
         ]
         checks = [
-            [check.baseline, WORDS[check.state], check.test, check.error, check.url, check.requests]
+            [
+                check.baseline,
+                WORDS[check.state],
+                check.test,
+                check.error or route.notes.get(check.baseline, ""),
+                check.url,
+                check.requests,
+            ]
             for check in route.checks
         ]
-        packed.append({"points": list(points), "cells": cells, "checks": checks})
+        packed.append({"points": list(map(point_name, points)), "cells": cells, "checks": checks})
     return {
-        "types": [[kind, type_name(kind)] for kind in types],
+        "types": [["all" if kind == WHOLE else kind, type_name(kind)] for kind in types],
         "reasons": list(reasons),
         "routes": packed,
     }

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import one_line, prose, visible
 from fastci.reports.source import source_of
-from fastci.reports.summary import ordered, type_name
+from fastci.reports.summary import ordered, point_name, type_name
 from fastci.results import BaselineCheck, Finding, PointCoverage, Run
 
 _STOPPED = "this baseline did not get to its end"

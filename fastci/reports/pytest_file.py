@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 
-from fastci.reports.exchange import origin_of, read_message
-from fastci.reports.plain import count, one_line, text_of
+from fastci.reports.exchange import origin_of
+from fastci.reports.plain import count, one_line
+from fastci.reports.proof import answer_of, proof_of
 from fastci.reports.summary import ordered, reached_by, type_name
-from fastci.results import Exchange, Finding, Run
+from fastci.results import Finding, Run
 
 _MOST_EVIDENCE = 300
 _MARGIN = 0.7
@@ -56,7 +57,7 @@ def _request(finding: Finding) -> bytes:
 def _check(finding: Finding) -> str:
     """What must hold once the flaw is mended, as an expression; empty when the answer alone cannot tell."""
     evidence = finding.evidence
-    attack, control = _answer(evidence.attack), _answer(evidence.control)
+    attack, control = answer_of(evidence.attack), answer_of(evidence.control)
     sign = _sign(finding, attack, control)
     if sign:
         return f"{sign.encode('utf-8', 'surrogateescape')!r} not in answer"
@@ -69,27 +70,16 @@ def _check(finding: Finding) -> str:
 
 
 def _sign(finding: Finding, attack: str, control: str) -> str:
-    """The piece of the attack's answer that shows the flaw: what was matched, else what only attacks get."""
-    matched = finding.evidence.matched
-    if 4 <= len(matched) <= _MOST_EVIDENCE and matched in attack and matched not in control:
-        return matched
-    if not control:
-        return ""
+    """The piece of the attack's answer that shows the flaw: its proof, else what only attacks get."""
+    proof = proof_of(finding.evidence)
+    if proof or not control:
+        return proof
     usual = set(control.splitlines())
     own = [line.strip() for line in attack.splitlines() if line not in usual]
-    again = _answer(finding.evidence.confirmation)
-    payload = finding.evidence.payload
-    lines = [line for line in own if line in again] or [line for line in own if payload and payload in line]
+    again = answer_of(finding.evidence.confirmation)
+    lines = [line for line in own if line in again]
     steady = [line for line in lines if 6 <= len(line) <= _MOST_EVIDENCE and not line.startswith(_VOLATILE)]
     return max(steady, key=len, default="")
 
 
 _VOLATILE = ("Date:", "Set-Cookie:", "ETag:", "Content-Length:", "Last-Modified:", "Expires:")
-
-
-def _answer(exchange: Exchange | None) -> str:
-    """Header lines and readable body of a response as text, as `send` of the file makes them."""
-    if not exchange:
-        return ""
-    message = read_message(exchange.response)
-    return "".join(f"{name}: {value}\r\n" for name, value in message.fields) + text_of(message.readable())

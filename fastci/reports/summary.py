@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from fastci.reports.coverage import POINT_STATES, coverage_of
+from fastci.reports.coverage import POINT_STATES, WHOLE, coverage_of
 from fastci.reports.plain import count
 from fastci.results import BaselineCheck, CheckState, Confidence, Finding, PointState, Run, Severity
 
@@ -14,6 +14,7 @@ Tone = Literal["failed", "passed", "unsure"]
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 
 TYPES = {
+    "*": "All types",
     "anomaly": "Anomaly",
     "auth": "Authentication bypass",
     "cors": "Cross-origin sharing",
@@ -54,6 +55,11 @@ WORDS: dict[CheckState, str] = {
 
 def type_name(code: str) -> str:
     return TYPES.get(code, code)
+
+
+def point_name(point: str) -> str:
+    """The point as it is shown."""
+    return "whole request" if point == WHOLE else point
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

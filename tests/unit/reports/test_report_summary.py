@@ -57,6 +57,20 @@ def test_coverage_of_two_baselines_of_one_route_takes_the_better(sample: Run):
     assert summarize(replace(sample, findings=[], checks=checks)).covered == 1.0
 
 
+def test_coverage_of_a_duplicate_is_a_note_on_its_baseline_and_no_cell(sample: Run):
+    whole = PointCoverage(point="*", type="*", state="skipped", reason="duplicate of bl_0003")
+    twin = replace(sample.checks[2], baseline="bl_0011", coverage=[whole])
+    routes = {route.route: route for route in coverage_of(replace(sample, checks=[*sample.checks, twin]))}
+    assert ("*", "*") not in routes["/search"].cells
+    assert routes["/search"].notes == {"bl_0011": "duplicate of bl_0003"}
+
+
+def test_coverage_of_a_route_that_was_left_out_keeps_its_one_cell(sample: Run):
+    whole = PointCoverage(point="*", type="*", state="skipped", reason="its extension is excluded")
+    (route,) = coverage_of(replace(sample, findings=[], checks=[replace(sample.checks[0], coverage=[whole])]))
+    assert route.cells == {("*", "*"): whole}
+
+
 def test_coverage_of_finding_without_a_row_has_its_cell(sample: Run):
     routes = {(route.method, route.route): route for route in coverage_of(sample)}
     login = routes["POST", "/login"]
