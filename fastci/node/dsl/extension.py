@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 import regex
 
@@ -16,7 +15,16 @@ from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
 from fastci.node.dsl.detect import Detection
 from fastci.node.dsl.markers import Markers, MarkerSource
 from fastci.node.dsl.patterns import TIMEOUT, ExtensionFault
-from fastci.node.message import Field, Request, Response
+from fastci.node.dsl.requests import (
+    Sending,
+    encode,
+    harmless_template,
+    is_harmless,
+    sent,
+    unchanged,
+    with_prolog,
+)
+from fastci.node.message import Request, Response
 from fastci.node.points import Point, PointPattern, list_points
 
 METHODS = ("prefix", "postfix", "random", "replace")
@@ -24,13 +32,8 @@ SEND_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "COPY", "DELET
                 "MOVE", "TRACE")  # fmt: skip
 TESTRUN = "testrun"
 
-_NUMBER = re.compile(rb"\s*-?\d+(?:\.\d+)?\s*")
-_DOCUMENT = re.compile(r"(.*?_XML)_")
 _ARRAY_INDEX = re.compile(r"_ARRAY_\d+")
 _MOST_INSIDE = 12
-_MARKER = re.compile(r"[A-Z]+_MARKER")
-_HARMLESS = re.compile(r"[A-Za-z0-9 ]*")
-_SAFE_IN_TARGET = "".join(chr(c) for c in range(0x21, 0x7F))
 _NO_CALLBACKS = NoCallbacks()
 
 
@@ -50,16 +53,6 @@ class Memory:
     def release(self, extension: "Extension") -> None:
         """Give back a `testrun`: the accepted baseline led to no request after all."""
         self._seen.discard((extension.name, TESTRUN))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sending:
-    """One fixed request of the section `send`. Markers stand in all of it."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,11 +165,11 @@ class Extension:
         for sending in self.sendings:
             fresh = markers.fresh()
             if fresh.domain or "DNS_MARKER" not in str(sending):
-                yield _sent(sending, request, fresh)
+                yield sent(sending, request, fresh)
         if self.sends:
             return
         if point is None or not self.payloads:
-            yield _unchanged(request, point.name if point else "", markers.fresh())
+            yield unchanged(request, point.name if point else "", markers.fresh())
             return
         places = self._places(request, point)
         for template in self.payloads:
@@ -217,10 +210,10 @@ class Extension:
         self, point: Point, template: str, method: str, at: int, delay: str, fresh: Markers
     ) -> Attack:
         payload = fresh.fill(template, delay=delay)
-        value = inserted(point.value, _encode(payload), method, at)
+        value = inserted(point.value, encode(payload), method, at)
         request = point.write(value, raw=self.raw)
         if self.prolog and template in self.payloads:
-            request = _with_prolog(request, point.name, _encode(fresh.fill(self.prolog)))
+            request = with_prolog(request, point.name, encode(fresh.fill(self.prolog)))
         return Attack(
             request=request, payload=payload, template=template, method=method,
             point=point.name, markers=fresh,
@@ -245,7 +238,7 @@ class Extension:
             sending = self.sendings[0]
             target = like.request.method.decode("latin-1") if like else sending.method
             absent = Sending(method=target, url=f"/{fresh.text}", headers=(), body="")
-            return _sent(absent, request, fresh, template="STR_MARKER")
+            return sent(absent, request, fresh, template="STR_MARKER")
         templates = [like.template] if like else list(self.payloads)
         if point is None or all(is_harmless(template) for template in templates):
             return None
@@ -276,77 +269,6 @@ def inserted(value: bytes, payload: bytes, method: str, at: int = 0) -> bytes:
             return payload
 
 
-def is_harmless(template: str) -> bool:
-    """Whether a payload is letters, digits and markers only: no application minds those."""
-    return _HARMLESS.fullmatch(_MARKER.sub("m", template)) is not None and "CALC_MARKER" not in template
-
-
-def harmless_template(point: Point, source: MarkerSource) -> str:
-    """A value of the same kind as the point's that should have no effect."""
-    start = point.value.lstrip()[:1]
-    if point.kind == "number" or _NUMBER.fullmatch(point.value):
-        return source.digits(max(3, min(9, len(point.value.strip()))))
-    if point.kind == "document" and start == b"<":
-        return "<STR_MARKER>STR_MARKER</STR_MARKER>"
-    if point.kind == "document" and start in (b"{", b"["):
-        return '{"STR_MARKER": "STR_MARKER"}'
-    return "/STR_MARKER" if start == b"/" else "STR_MARKER"
-
-
-def _with_prolog(request: Request, name: str, prolog: bytes) -> Request:
-    """The request with text before the XML document around the point; without one, as it is."""
-    document = _DOCUMENT.match(name)
-    wanted = f"{document[1]}_value" if document else ""
-    point = next((p for p in list_points(request) if p.name == wanted), None)
-    return point.write(prolog + point.value, raw=True) if point else request
-
-
-def _unchanged(request: Request, point: str, fresh: Markers) -> Attack:
-    return Attack(
-        request=request, payload="", template="", method="", point=point, markers=fresh,
-        make=partial(_unchanged, request, point),
-    )  # fmt: skip
-
-
-def _sent(sending: Sending, baseline: Request, fresh: Markers, template: str | None = None) -> Attack:
-    """A fixed request to the baseline's host. Host and Content-Length are added where they are missing."""
-    body = _encode(fresh.fill(sending.body))
-    headers = [(_latin(fresh.fill(name)), _encode(fresh.fill(value))) for name, value in sending.headers]
-    names = {name.lower() for name, _ in headers}
-    if b"host" not in names:
-        headers.insert(0, (b"Host", baseline.get(b"host") or b""))
-    if (
-        b"content-length" not in names
-        and b"transfer-encoding" not in names
-        and (body or sending.method in ("POST", "PUT", "PATCH"))
-    ):
-        headers.append((b"Content-Length", b"%d" % len(body)))
-    url = fresh.fill(sending.url)
-    request = Request(
-        method=_latin(sending.method),
-        target=_target(url),
-        fields=tuple(Field.of(name, value) for name, value in headers),
-        body=body,
-    )
-    everything = "\n".join((sending.url, *(value for _, value in sending.headers), sending.body))
-    return Attack(
-        request=request, payload=f"{sending.method} {url}", method="", point="", markers=fresh,
-        template=everything if template is None else template,
-        make=partial(_sent, sending, baseline, template=template),
-    )  # fmt: skip
-
-
-def _target(url: str) -> bytes:
-    """A request target in origin form; what cannot stand in a request line is percent-encoded."""
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme.lower() in ("http", "https"):
-        slash = rest.find("/")
-        url = rest[slash:] if slash >= 0 else "/"
-    if not url.startswith(("/", "*")):
-        url = "/" + url
-    return quote(url, safe=_SAFE_IN_TARGET, errors="surrogateescape").encode("ascii")
-
-
 def _searches(pattern: "regex.Pattern[str]", value: bytes, where: str) -> bool:
     try:
         return pattern.search(value.decode("utf-8", "replace"), timeout=TIMEOUT) is not None
@@ -354,14 +276,6 @@ def _searches(pattern: "regex.Pattern[str]", value: bytes, where: str) -> bool:
         raise ExtensionFault(
             f"{where}: the regular expression {pattern.pattern!r} took longer than {TIMEOUT:g} s on one value"
         ) from None
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _latin(text: str) -> bytes:
-    return text.encode("latin-1", "replace")
 
 
 def _innermost(points: Sequence[Point]) -> list[Point]:
@@ -386,7 +300,7 @@ def select(pattern: PointPattern, points: Sequence[Point], where: str) -> list[P
 def apply_changes(request: Request, changes: Iterable[tuple[PointPattern, str]], where: str = "") -> Request:
     """Existing points set to other values; the very same request when nothing changes."""
     for pattern, value in changes:
-        data = _encode(value)
+        data = encode(value)
         for name in [point.name for point in select(pattern, list_points(request), where)]:
             point = next((p for p in list_points(request) if p.name == name), None)
             if point is not None and point.value != data:

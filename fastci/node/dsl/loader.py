@@ -8,10 +8,11 @@ from typing import Any
 import yaml
 
 from fastci.node.dsl.document import Document, is_null, items
-from fastci.node.dsl.extension import METHODS, SEND_METHODS, TESTRUN, Condition, Extension, Sending
+from fastci.node.dsl.extension import METHODS, SEND_METHODS, TESTRUN, Condition, Extension
 from fastci.node.dsl.looks import DetectReader
 from fastci.node.dsl.oracle import OracleUse
 from fastci.node.dsl.parts import Parts
+from fastci.node.dsl.requests import Sending
 from fastci.node.points import PointPattern, compile_point, compile_ruby
 from fastci.node.vulnerabilities import VULNERABILITIES
 
