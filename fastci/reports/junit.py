@@ -91,7 +91,7 @@ class _Suite:
         self.counts["tests"] += 1
         for element, name in (("<failure", "failures"), ("<error", "errors"), ("<skipped", "skipped")):
             self.counts[name] += outcome.startswith(element)
-        head = f" classname={_quoted(self._name)} name={_quoted(f'{point} {kind}')}{self._where}"
+        head = f" classname={_quoted(self._name)} name={_quoted(f'{point_name(point)} {type_name(kind) if kind == "*" else kind}')}{self._where}"
         return f"<testcase{head}>{outcome}</testcase>" if outcome else f"<testcase{head}/>"
 
 

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 
 from fastci.reports import REPORTS, markdown, sarif
 from fastci.reports.curl import with_secrets
-from fastci.results import Place, Run
+from fastci.results import Place, PointCoverage, Run
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "reports"
 SCHEMAS = {
@@ -261,6 +261,16 @@ def test_junit_interrupted_baseline_is_not_counted_as_tested(sample: Run):
     check = replace(sample.checks[0], state="waiting", coverage=[], findings=[], error="")
     root = junit(replace(sample, checks=[check], findings=[]))
     assert [s.get("message") for s in root.iter("skipped")] == ["this baseline did not get to its end"]
+
+
+def test_junit_baseline_skipped_as_a_whole_says_so(sample: Run):
+    whole = PointCoverage(point="*", type="*", state="skipped", reason="duplicate of bl_1")
+    check = replace(sample.checks[0], state="passed", coverage=[whole], findings=[])
+    (case,) = junit(replace(sample, checks=[check], findings=[])).iter("testcase")
+    assert (case.get("name"), case.find("skipped").get("message")) == (
+        "whole request All types",
+        "duplicate of bl_1",
+    )
 
 
 def test_junit_finding_of_unknown_baseline_is_not_lost(sample: Run):
