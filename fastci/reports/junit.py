@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
+from fastci.reports.coverage import WHOLE
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import one_line, prose, visible
 from fastci.reports.source import source_of
@@ -91,7 +92,8 @@ class _Suite:
         self.counts["tests"] += 1
         for element, name in (("<failure", "failures"), ("<error", "errors"), ("<skipped", "skipped")):
             self.counts[name] += outcome.startswith(element)
-        head = f" classname={_quoted(self._name)} name={_quoted(f'{point_name(point)} {type_name(kind) if kind == "*" else kind}')}{self._where}"
+        shown = f"{point_name(point)} {type_name(kind) if kind == WHOLE else kind}"
+        head = f" classname={_quoted(self._name)} name={_quoted(shown)}{self._where}"
         return f"<testcase{head}>{outcome}</testcase>" if outcome else f"<testcase{head}/>"
 
 
