@@ -355,6 +355,8 @@ class Job:
             }
         )
         self.screen.findings(timed)
+        for message in timed.messages:
+            self.screen.line(message, style="yellow")
         for check in timed.checks:
             if check.error:
                 self.screen.line(

@@ -26,6 +26,7 @@ _FACTS = "node.json"
 _LOG = "log"
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """Of the job's environment an embedded node gets only these, so that it behaves as a container does."""
+_REAPING = 5.0
 LEASH = "FAST_LEASH"
 """Variable that names the process a node must not outlive."""
 
@@ -159,7 +160,8 @@ class ProcessRuntime:
         self.kill(node)
         child = self._children.pop(node.id, None)
         if child is not None:
-            child.wait()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_REAPING)
         shutil.rmtree(self._folder / node.id, ignore_errors=True)
         with suppress(OSError):
             self._folder.rmdir()

@@ -247,7 +247,8 @@ class Recording:
         """End the tests and the recorder; what was recorded is kept. May be called again."""
         if self._command is not None:
             sessions.end_session(self._command.pid, self._stage.waiter, list(_ASKS))
-            self._command.wait()
+            # Reaped where it is dead; what the kernel does not let die is not waited for.
+            self._command.poll()
             self._command = None
         if self._node is not None:
             self._stage.end_and_take(self._node, self._take_record if self._used else self._drop)

@@ -155,7 +155,7 @@ def test_job_inside_a_container_shares_its_network_with_the_node(alone, engine, 
 
 def test_target_on_a_docker_network_is_reached_by_its_name(fastci_docker, engine, lan, app):
     url = f"http://{app.name}:7000"
-    done = fastci_docker("run", "--network", lan.name, "--target-uri", url, "--", *sending(f"{url}/"))
+    done = fastci_docker("run", "--network", lan.name, "--target-uri", url, "--", *sending(f"{url}/?q=1"))
     assert done.status == 0, done
     assert f"in the Docker network {lan.name}" in done.out
     assert "1 baseline request recorded" in done.out
@@ -164,7 +164,7 @@ def test_target_on_a_docker_network_is_reached_by_its_name(fastci_docker, engine
 
 def test_target_whose_name_only_a_docker_network_knows_is_found_there(fastci_docker, engine, lan, app):
     url = f"http://{app.name}:7000"
-    done = fastci_docker("run", "--target-uri", url, "--", *sending(f"{url}/"))
+    done = fastci_docker("run", "--target-uri", url, "--", *sending(f"{url}/?q=1"))
     assert done.status == 0, done
     assert f"in the Docker network {lan.name}" in done.out
     assert fastci_docker.nodes(engine) == []
