@@ -28,7 +28,7 @@ from fastci.config import Mode, Settings
 from fastci.errors import TechnicalError, UsageError
 from fastci.lifecycle import archive, image, network, probe
 from fastci.lifecycle.interrupts import Waiter, heed
-from fastci.lifecycle.labels import SELECTOR, parse_labels
+from fastci.lifecycle.labels import SELECTOR, Labels, parse_labels
 from fastci.lifecycle.runtime import LISTENING_LINE, READY_LINE, Ended, Launch, Node, Place
 from fastci.lifecycle.sessions import one_at_a_time
 from fastci.lifecycle.workspace import port_taken
@@ -402,6 +402,18 @@ class ContainerRuntime:
                 ours = image.NODE_LABEL in facts["Labels"]
                 nodes.append(Node(id=facts["Id"], name=name, labels=labels, ours=ours))
         return nodes
+
+    def remove_rest(self, unwanted: Callable[[Labels], bool]) -> list[str]:
+        removed = []
+        with _speaking("the volumes that are left cannot be removed"):
+            filters = {"label": SELECTOR, "dangling": True}
+            for facts in self._client.api.volumes(filters=filters)["Volumes"] or []:
+                labels = parse_labels(facts.get("Labels") or {})
+                if labels is not None and unwanted(labels):
+                    with _already_gone():
+                        self._client.api.remove_volume(facts["Name"])
+                        removed.append(f"volume {facts['Name'][:12]}")
+        return removed
 
 
 def node_port_is_free(launch: Launch, ours: bool) -> bool:

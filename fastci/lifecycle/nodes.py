@@ -81,7 +81,7 @@ def sweep(runtime: Runtime) -> list[str]:
         if node.labels.is_leftover(time.time()):
             runtime.remove(node)
             swept.append(node.name)
-    return swept
+    return swept + runtime.remove_rest(lambda labels: labels.is_leftover(time.time()))
 
 
 def explain_end(log: str, ended: Ended, what: str) -> FatalError:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import fastci
 from fastci.errors import TechnicalError
 from fastci.lifecycle import probe, sessions
 from fastci.lifecycle.interrupts import Waiter
-from fastci.lifecycle.labels import parse_labels
+from fastci.lifecycle.labels import Labels, parse_labels
 from fastci.lifecycle.runtime import LISTENING_LINE, Ended, Launch, Node, Place
 
 _FACTS = "node.json"
@@ -177,6 +177,9 @@ class ProcessRuntime:
                 if labels is not None:
                     nodes.append(Node(id=facts.parent.name, name=facts.parent.name, labels=labels))
         return nodes
+
+    def remove_rest(self, unwanted: Callable[[Labels], bool]) -> list[str]:
+        return []
 
     def close(self) -> None:
         pass

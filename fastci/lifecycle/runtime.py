@@ -1,7 +1,7 @@
 """The seam between the steps and what carries a node: a container, or an embedded process."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -138,6 +138,10 @@ class Runtime(Protocol):
 
     def find(self) -> list[Node]:
         """All nodes of this product that are carried here, of any job."""
+        ...
+
+    def remove_rest(self, unwanted: Callable[[Labels], bool]) -> list[str]:
+        """Remove what lost its node, a volume for example, where its labels are `unwanted`; the names."""
         ...
 
     def close(self) -> None:

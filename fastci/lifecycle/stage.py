@@ -10,7 +10,7 @@ from fastci.config import VARIABLES, Mode, Settings, Side
 from fastci.errors import FatalError, Interrupted
 from fastci.lifecycle import nodes
 from fastci.lifecycle.interrupts import Waiter
-from fastci.lifecycle.labels import make_labels
+from fastci.lifecycle.labels import Labels, make_labels
 from fastci.lifecycle.runtime import Launch, Node, NodeFile, Runtime
 from fastci.lifecycle.workspace import Workspace
 from fastci.results import Step, StepState
@@ -144,14 +144,18 @@ class Stage:
             self.listener.note(f"removed {name}, left by a job that crashed")
 
     def clean(self) -> list[str]:
-        """Remove every node of this job, of this build if one is named; returns the names."""
+        """Remove every node of this job, of this build if one is named, and leftovers; returns the names."""
+
+        def unwanted(labels: Labels) -> bool:
+            mine = labels.job == self.key and self.settings.build_id in ("", labels.build_id)
+            return mine or labels.is_leftover(time.time())
+
         removed = []
         for node in self.runtime.find():
-            same_build = self.settings.build_id in ("", node.labels.build_id)
-            if node.labels.is_leftover(time.time()) or (node.labels.job == self.key and same_build):
+            if unwanted(node.labels):
                 self.runtime.remove(node)
                 removed.append(node.name)
-        return removed
+        return removed + self.runtime.remove_rest(unwanted)
 
     def end_and_take(self, node: Node, take: Callable[[Node], str]) -> None:
         """End a node on the way out, `take` what it holds. Faults are told, not raised: others wait."""

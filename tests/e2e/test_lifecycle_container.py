@@ -8,6 +8,9 @@ import uuid
 import pytest
 from jobs import sending, until
 
+from fastci.config import Mode
+from fastci.lifecycle.labels import Labels
+
 pytestmark = pytest.mark.engine
 
 PAGES = ["python3", "-m", "http.server", "7000", "--directory", "/usr/share"]
@@ -233,3 +236,12 @@ def test_node_killed_for_want_of_memory_says_so(fastci_docker, engine, target):
         assert "out of memory" in done.err
         assert fastci_docker.workspace.has_record("rec_0001")
     assert fastci_docker.nodes(engine) == []
+
+
+def test_volume_that_lost_its_container_is_swept_by_any_later_job(fastci_docker, engine):
+    facts = {"job": fastci_docker.workspace.job_key(""), "mode": Mode.TESTING, "build_id": ""}
+    past = Labels(created=1000, deadline=2000, **facts)
+    volume = engine.volumes.create(labels=past.render())
+    done = fastci_docker("clean", FAST_WORKSPACE="another")
+    assert done.status == 0, done
+    assert volume.name not in [found.name for found in engine.volumes.list()]

@@ -57,6 +57,7 @@ class FakeRuntime:
         self.on_start = lambda node: None
         self.broken: set[str] = set()
         self.reason = ""
+        self.rest = {}
         self._looks = ready_after
         self._url = url
 
@@ -110,6 +111,12 @@ class FakeRuntime:
 
     def find(self):
         return list(self.nodes.values())
+
+    def remove_rest(self, unwanted):
+        gone = [name for name, labels in self.rest.items() if unwanted(labels)]
+        for name in gone:
+            del self.rest[name]
+        return gone
 
     def close(self):
         pass

@@ -67,3 +67,15 @@ def test_log_of_a_node_is_kept_in_the_workspace(tmp_path):
     stage.runtime.logs[node.id] = "banner\n"
     assert stage.keep_log(node) == "banner\n"
     assert (stage.workspace.logs / f"{node.name}.log").read_text() == "banner\n"
+
+
+def test_clean_removes_what_lost_its_node_where_it_is_this_jobs_or_a_leftover(tmp_path):
+    stage = make_stage(tmp_path)
+    fresh = {"created": 0, "deadline": 10**12}
+    stage.runtime.rest = {
+        "mine": labels_of(job=stage.key, **fresh),
+        "old": labels_of(job="another", deadline=1),
+        "another's": labels_of(job="another", **fresh),
+    }
+    assert stage.clean() == ["mine", "old"]
+    assert list(stage.runtime.rest) == ["another's"]
