@@ -24,7 +24,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(work)
+    uvloop.run(asyncio.wait_for(work, 30))
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:

@@ -4,6 +4,7 @@ import html
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -96,3 +97,26 @@ def test_process_that_is_killed_makes_the_run_fail_and_says_so(tmp_path: Path):
     assert (outcome.run.state, outcome.run.complete) == ("failed", False)
     assert any("ended before its work was done" in message for message in outcome.run.messages)
     assert multiprocessing.active_children() == []
+
+
+def test_processes_destroy_one_after_the_other(tmp_path: Path):
+    lock, now, most = threading.Lock(), 0, 0
+
+    def handler(asked: Asked) -> Said:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.02)
+        with lock:
+            now -= 1
+        return Said(body="fine")
+
+    with web_target(handler) as target:
+        requests = [request("DELETE", f"/r{name}?q=tea") for name in "abcdef"]
+        baselines = record_exchanges(target.origin, requests)
+        record = store_baselines(tmp_path, baselines)
+        outcome = run_engine(baselines, [XSS], tmp_path, record=record, PROCESSES="2")
+    assert outcome.run.state == "passed"
+    assert len(outcome.run.checks) == 6
+    assert most == 1

@@ -358,7 +358,7 @@ def test_session_that_dies_during_the_attacks_is_noticed_and_brought_back(tmp_pa
         return site(asked)
 
     with web_target(handler) as target:
-        baselines = recorded_login(target.origin, "/me?a=tea&b=tea&c=tea&q=tea")
+        baselines = recorded_login(target.origin, "/me?a=tea&q=tea")
         outcome = run_engine(baselines, [XSS], tmp_path, WORKERS="1")
     assert seen == 2
     assert outcome.found == [("xss", "GET_q_value", "/me")]
@@ -530,6 +530,27 @@ def test_baseline_without_admitted_points_is_skipped_and_an_empty_run_does_not_p
         empty = run_engine(baselines[:1], [XSS], tmp_path, policy=str(nothing))
     assert empty.run.state == "failed"
     assert empty.run.messages == ["Invalid policies: not one baseline was tested"]
+
+
+def test_destroying_baselines_run_one_at_a_time(tmp_path: Path):
+    lock, now, most = threading.Lock(), {"GET": 0, "DELETE": 0}, {"GET": 0, "DELETE": 0}
+
+    def handler(asked: Asked) -> Said:
+        with lock:
+            now[asked.method] += 1
+            most[asked.method] = max(most[asked.method], now[asked.method])
+        time.sleep(0.01)
+        with lock:
+            now[asked.method] -= 1
+        return page("fine")
+
+    with web_target(handler) as target:
+        asked = [request(method, f"/r{name}?q=tea") for name in "abcd" for method in ("GET", "DELETE")]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        outcome = run_engine(baselines, [CALC], tmp_path)
+    assert outcome.run.state == "passed"
+    assert most["GET"] > 1
+    assert most["DELETE"] == 1
 
 
 def test_destroying_baselines_come_last(tmp_path: Path):
