@@ -203,7 +203,10 @@ def test_component_in_containers_tests_a_service_without_an_engine(gitlab, ci_im
 
 @pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.engine)])
 def test_example_with_the_component_finds_planted_flaws(gitlab, runtime):
-    client = gitlab.start(example(".gitlab-ci.example.yml"), SHELL, shop=True, FAST_RUNTIME=runtime)
+    base = os.environ.get("FAST_BASE_IMAGE", "local/python-base:ci")
+    client = gitlab.start(
+        example(".gitlab-ci.example.yml"), SHELL, shop=True, FAST_RUNTIME=runtime, FAST_BASE_IMAGE=base
+    )
     assert client.wait() == 1, client.text
     assert "security tests: failed" in client.text
     assert {".html", ".json", ".xml"} <= gitlab.reports()
