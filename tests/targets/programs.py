@@ -114,7 +114,7 @@ def _ruby(request: Request) -> Response:
     """`eval "'#{value}'"`: Ruby where there is one, else a reading of the little of it that matters."""
     value = inputs(request)["rule"].replace("\0", "")
     if available("ruby"):
-        return page(escape(_run(["ruby", "-e", f"print(eval(DATA.read))\n__END__\n'{value}'"])))
+        return page(escape(_run(["ruby", "-e", "print(eval(STDIN.read))"], f"'{value}'")))
     terms = re.fullmatch(
         r"'(?:[^'\\]|\\.)*'(?:\+\((\d+)\*(\d+)\)\.to_s(?:\+'(?:[^'\\]|\\.)*'|#.*)?)", f"'{value}'", re.S
     )
