@@ -130,7 +130,7 @@ def test_image_serves_as_job_image_and_is_not_root(alone):
 def test_image_is_small(engine, node_image, base_image):
     """What it adds to its base, in bytes; the base is whatever it is."""
     added = engine.images.get(node_image).attrs["Size"] - engine.images.get(base_image).attrs["Size"]
-    assert added < 130e6
+    assert added < 95e6
 
 
 def test_job_inside_a_container_shares_its_network_with_the_node(alone, engine, node_image):
@@ -217,25 +217,6 @@ def test_port_that_another_container_has_is_named(fastci_docker, engine, lan, la
         assert fastci_docker.nodes(engine) == []
     finally:
         taken.remove(v=True, force=True)
-
-
-def test_node_killed_for_want_of_memory_says_so(fastci_docker, engine, target):
-    wait = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)"
-    command = sending(f"{target.url}/safe?q=1", then=wait)
-    job = fastci_docker.start("run", "--target-uri", target.url, "--", *command)
-    job.says("\n200\n")
-    (container,) = engine.api.containers(filters={"label": fastci_docker.label})
-    eater = "x = []\nwhile True: x.append(bytes(1 << 26))"
-    engine.api.update_container(container["Id"], mem_limit="160m", memswap_limit="160m")
-    made = engine.api.exec_create(container["Id"], ["/opt/venv/bin/python3", "-c", eater])
-    engine.api.exec_start(made["Id"])
-    (fastci_docker.folder / "go").touch()
-    done = job.wait(120)
-    assert done.status in (0, 3), done
-    if done.status == 3:
-        assert "out of memory" in done.err
-        assert fastci_docker.workspace.has_record("rec_0001")
-    assert fastci_docker.nodes(engine) == []
 
 
 def test_volume_that_lost_its_container_is_swept_by_any_later_job(fastci_docker, engine):
