@@ -14,10 +14,12 @@ nothing and does not look into TLS; both are installed into FOLDER, a virtual en
 import argparse
 import asyncio
 import contextlib
+import datetime
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import statistics
@@ -30,6 +32,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from fastci.config import parse_settings
 from fastci.node.proxy import Authority, serve
@@ -173,6 +179,8 @@ async def own_client(load: Load) -> None:
     for client in clients:
         client.begin()
     while len(took) < load.connections:
+        if any(client.closed for client in clients):
+            raise SystemExit("a connection was closed")
         await asyncio.sleep(0.01)
     took.clear()
     await asyncio.sleep(load.seconds)
@@ -221,34 +229,47 @@ def free_port() -> int:
 def running(command: list[str], port: int, *, patience: float = 30.0) -> Iterator[tuple[int, float]]:
     """A process that listens on `port`: its id, and how many seconds it took until it did."""
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed below)
+    # A session of its own: some proxies leave their workers behind when they are killed.
+    process = subprocess.Popen(command, stdout=errors, stderr=errors, start_new_session=True)
     try:
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             if process.poll() is not None or time.perf_counter() - begin > patience:
-                error = (
-                    process.communicate()[1].decode() if process.poll() is not None else "not ready in time"
-                )
-                raise RuntimeError(f"{command[0]}: {error[-500:]}")
+                errors.seek(0)
+                raise RuntimeError(f"{command[0]} is not ready: {errors.read().decode()[-500:]}")
             time.sleep(0.005)
         yield process.pid, time.perf_counter() - begin
     finally:
-        process.kill()
-        process.communicate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        errors.close()
 
 
 def myself(*words: object) -> list[str]:
     return [sys.executable, str(Path(__file__).resolve()), *map(str, words)]
 
 
+def self_signed() -> bytes:
+    """Certificate and key of the origin."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "origin.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    life = datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - life).not_valid_after(now + life)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(pem)
+    return certificate + key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+
+
 @contextlib.contextmanager
 def origin(folder: Path) -> Iterator[tuple[int, int, str]]:
     """Its HTTP and HTTPS ports and what it is."""
     http, https = free_port(), free_port()
-    authority = folder / "authority"
-    Authority.keep(authority)
-    shutil.copy(authority / "authority.pem", folder / "origin.pem")
+    (folder / "origin.pem").write_bytes(self_signed())
     (folder / "www").mkdir()
     (folder / "www" / "tiny").write_bytes(TINY)
     (folder / "www" / "large").write_bytes(LARGE)
@@ -269,7 +290,7 @@ def measure(load: Load, folder: Path) -> Measure:
     if load.tls or not wrk:
         facts = json.dumps([load.target, load.path, load.proxy, load.tls, load.connections, load.seconds])
         out = subprocess.run(
-            myself("--be", "client", facts), capture_output=True, text=True, check=False
+            myself("--be", "client", facts), capture_output=True, text=True, timeout=60, check=False
         ).stdout
         if not out:
             raise RuntimeError("the load client got no answer")
@@ -289,7 +310,7 @@ def measure(load: Load, folder: Path) -> Measure:
         str(script),
         "--latency",
     ]
-    out = subprocess.run([*words, at], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([*words, at], capture_output=True, text=True, timeout=60, check=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         raise RuntimeError(out)
     rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", out)[0])
