@@ -61,8 +61,8 @@ def test_action_modes_are_the_commands_of_its_program():
 
 
 def test_action_documents_exactly_the_outputs_that_are_set():
-    tree = ast.parse((ROOT / "fastci" / "cli.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "fastci" / "cli").glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     given = [
         call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "outputs"
     ]

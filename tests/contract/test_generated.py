@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fastci import cli, generator
+from fastci import generator
+from fastci.cli.options import NODE_ONLY
 from fastci.generator.options import DECIDED
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def test_generated_file_equals_what_it_is_made_of(path: str):
 
 
 def test_inputs_are_the_options_of_the_command_line():
-    assert set(DECIDED) == set(cli._NODE_ONLY)
+    assert set(DECIDED) == set(NODE_ONLY)
 
 
 def test_platforms_all_have_a_schema_or_a_reason():

@@ -4,6 +4,8 @@ import click
 import pytest
 
 from fastci import cli
+from fastci.cli.options import NODE_ONLY, overlaid, settings_of
+from fastci.cli.steps import with_tests
 from fastci.config import VARIABLES, Mode, Side
 from fastci.errors import ExitStatus, Interrupted, TechnicalError, UsageError
 from fastci.results import Run, to_document
@@ -22,12 +24,12 @@ def ending(monkeypatch):
             monkeypatch.setenv(name, value)
 
         def act(**given):
-            cli.overlaid(given)
+            overlaid(given)
             if isinstance(result, Exception):
                 raise result
             return result
 
-        command = click.Command("act", callback=cli.settings_of(Mode.TESTING)(act))
+        command = click.Command("act", callback=settings_of(Mode.TESTING)(act))
         command.params = list(reversed(act.__click_params__))
         group = click.Group("cli", commands={"act": command, "node": command})
         monkeypatch.setattr(cli, "cli", group)
@@ -40,7 +42,7 @@ def ending(monkeypatch):
 
 def test_every_variable_of_a_mode_is_an_option_of_its_command():
     for command, mode in (("record", Mode.RECORDING), ("test", Mode.TESTING), ("report", Mode.REPORT)):
-        wanted = {v.name for v in VARIABLES.values() if mode in v.modes and not v.secret} - {*cli._NODE_ONLY}
+        wanted = {v.name for v in VARIABLES.values() if mode in v.modes and not v.secret} - {*NODE_ONLY}
         assert wanted <= set(options(command))
         assert wanted <= set(options("run"))
 
@@ -113,9 +115,9 @@ def test_option_lies_over_the_environment(monkeypatch):
     seen = {}
 
     @click.command()
-    @cli.settings_of(Mode.TESTING)
+    @settings_of(Mode.TESTING)
     def act(**given):
-        seen.update(cli.overlaid(given))
+        seen.update(overlaid(given))
 
     act.main(["--workers", "7", "--test-run-stop-on-first-fail"], standalone_mode=False, obj={})
     assert seen["WORKERS"] == "7"
@@ -126,7 +128,7 @@ def test_switch_as_an_option_can_say_no(monkeypatch):
     seen = {}
 
     @click.command()
-    @cli.settings_of(Mode.TESTING)
+    @settings_of(Mode.TESTING)
     def act(**given):
         seen.update(given)
 
@@ -144,7 +146,7 @@ def test_switch_as_an_option_can_say_no(monkeypatch):
     ],
 )
 def test_outcome_of_failed_tests_is_never_a_pass(security, tests, outcome):
-    assert cli.with_tests(security, tests) is outcome
+    assert with_tests(security, tests) is outcome
 
 
 def test_report_of_a_results_file_writes_the_formats_asked_for(tmp_path, monkeypatch, capsys):

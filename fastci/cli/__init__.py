@@ -1,0 +1,56 @@
+"""The commands, one file a group of them. Composes the rest; alone reads the environment and exits.
+
+Every option is a variable and overlays it. What each command may be told comes from the table in `config`.
+"""
+
+import os
+import sys
+import traceback
+
+import click
+
+from fastci import __version__
+from fastci.cli.generate import generate
+from fastci.cli.node import node
+from fastci.cli.report import report
+from fastci.cli.steps import clean, record, run, stop, test
+from fastci.errors import ExitStatus, FatalError
+
+COMMANDS = (run, record, stop, test, report, clean, generate, node)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="fastci")
+def cli() -> None:
+    """Record the functional tests you already run, replay them as attacks, fail the build on proof."""
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Filled as soon as a command knows its options.
+    told: dict[str, str] = {"exit codes": os.environ.get("FAST_EXIT_CODES", "")}
+    try:
+        result = cli.main(arguments, prog_name="fastci", standalone_mode=False, obj=told)
+        status = result if isinstance(result, ExitStatus) else ExitStatus.PASSED
+    except FatalError as error:
+        for line in error.lines():
+            click.echo(line, err=True)
+        status = error.status
+    except click.ClickException as error:
+        error.show()
+        status = ExitStatus.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        status = ExitStatus.INTERRUPTED
+    except Exception as error:
+        # Python would end with 1, which says that vulnerabilities were found.
+        traceback.print_exc()
+        click.echo(f"error: a fault of fastci itself: {type(error).__name__}: {error}", err=True)
+        status = ExitStatus.TECHNICAL
+    usual = "simple" if arguments[:1] == ["node"] else "detailed"
+    simple = (told["exit codes"].strip().lower() or usual) == "simple"
+    sys.exit(status.simple() if simple else int(status))
