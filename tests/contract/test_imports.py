@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +91,14 @@ def exists(module: str) -> bool:
 def test_vague_module_names_do_not_appear():
     vague = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
     assert [str(path) for path in SOURCES if path.stem in vague or path.parent.name in vague] == []
+
+
+def test_command_is_imported_when_it_is_called():
+    asked = "import sys; from fastci.cli import cli, main; "
+    asked += "loaded = lambda: sorted(n for n in sys.modules if n.startswith('fastci.')); print(*loaded()); "
+    asked += "cli.get_command(None, 'generate'); print(*loaded())"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    before, after = (set(line.split()) for line in done.stdout.splitlines())
+    assert before == {"fastci.cli", "fastci.errors"}
+    assert "fastci.cli.generate" in after
+    assert "fastci.cli.steps" not in after

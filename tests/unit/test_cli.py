@@ -12,7 +12,7 @@ from fastci.results import Run, to_document
 
 
 def options(command):
-    return {parameter.name: parameter for parameter in cli.cli.commands[command].params}
+    return {parameter.name: parameter for parameter in cli.cli.get_command(None, command).params}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_every_variable_of_a_mode_is_an_option_of_its_command():
 def test_no_secret_is_ever_an_option():
     secrets = {v.name for v in VARIABLES.values() if v.secret}
     assert secrets
-    for command in cli.cli.commands:
+    for command in cli.COMMANDS:
         assert not secrets & set(options(command))
 
 
