@@ -153,6 +153,14 @@ def _uri(value: str) -> str:
     return value.rstrip("/")
 
 
+def _shard(value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value)
+    shard = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= shard[0] <= shard[1] <= 1000:
+        raise ValueError
+    return shard
+
+
 def _address(value: str) -> tuple[str, int]:
     host, _, port = value.rpartition(":")
     return host.strip("[]") or "0.0.0.0", int(_whole(0, 65535).read(port))
@@ -183,6 +191,11 @@ HOSTS = Kind(
 )
 PORTS = Kind(name="ports", allowed="ports from 1 to 65535, separated by ;", read=_ports)
 PROCESSES = Kind(name="count", allowed="auto or a whole number from 1 to 64", read=_processes)
+SHARD = Kind(
+    name="shard",
+    allowed="i/n with 1 <= i <= n <= 1000; auto where the CI counts its parallel jobs itself",
+    read=_shard,
+)
 ALTERNATIVES = Kind(
     name="list", allowed="file extensions separated by |, like jpg|ico|png", read=_alternatives
 )
@@ -247,6 +260,10 @@ class Settings:
     processes: int = _row(
         PROCESSES, 1, "processes that share the baselines; `auto` is half of the CPUs", TEST
     )
+    fast_shard: tuple[int, int] = _row(
+        SHARD, (1, 1), "which part of the test sets this job tests, `2/5`; the results of all parts are put "
+        "together by `fastci report --merge`", TEST, side=Side.BOTH, ours=True, shown_default="all of them",
+    )  # fmt: skip
     test_run_id: str = _row(
         _text("an id like tr_0001", r"tr_\d+"),
         "",

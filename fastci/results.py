@@ -166,8 +166,8 @@ class Step:
 class Run:
     """One pass of testing. Times are unix seconds; `planned_requests` is an estimate until the run ended.
 
-    `complete` is False for a run that was cut short: its findings hold, its silence does not. The CI
-    side fills `steps`; `pace` is how many requests were sent in each of equal slices from start to end.
+    `complete` is False for a run that was cut short: its findings hold, its silence does not. `shard` is
+    i/n for a run that tested the i-th of n parts of the test sets, empty for a whole one. The CI side fills `steps`; `pace` is how many requests were sent in each of equal slices from start to end.
     """
 
     id: str
@@ -187,6 +187,7 @@ class Run:
     planned_requests: int = 0
     current_rps: float = 0.0
     complete: bool = True
+    shard: str = ""
     checks: list[BaselineCheck] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)

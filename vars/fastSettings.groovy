@@ -23,6 +23,7 @@ List<String> call(Map given, List<String> own) {
         fileExtensionsToExclude: 'FILE_EXTENSIONS_TO_EXCLUDE',
         workers: 'WORKERS',
         processes: 'PROCESSES',
+        shard: 'FAST_SHARD',
         testRunId: 'TEST_RUN_ID',
         gitExtensions: 'GIT_EXTENSIONS',
         backendHttpsPorts: 'BACKEND_HTTPS_PORTS',

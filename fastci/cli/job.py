@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fastci.cli.options import overlaid
 from fastci.config import parse_settings, secret_values
-from fastci.errors import ExitStatus, FatalError, Interrupted, UsageError
+from fastci.errors import ConfigurationError, ExitStatus, FatalError, Interrupted, UsageError
 from fastci.lifecycle.choice import all_runtimes, choose_runtime
 from fastci.lifecycle.interrupts import Signals
 from fastci.lifecycle.runtime import Runtime
@@ -38,7 +38,7 @@ class Job:
     def __init__(
         self, given: Mapping[str, str | None], *, verbose: bool = False, to_stderr: bool = False
     ) -> None:
-        self.environ = overlaid(given)
+        self.environ = with_shard(overlaid(given))
         self.settings = parse_settings(self.environ)
         reports = self.environ.get("FAST_REPORTS", "").strip()
         self.workspace = Workspace(
@@ -140,6 +140,21 @@ class Job:
         for line in fault.lines() if fault is not None else ():
             self.screen.line(line, style="red")
         return replace(outcome, run=timed, verdict=f"{timed.state}, {counted(timed)}")
+
+
+def with_shard(environ: dict[str, str]) -> dict[str, str]:
+    """FAST_SHARD=auto means what the CI says of its parallel jobs. Raises ConfigurationError where it does not."""
+    if environ.get("FAST_SHARD", "").strip().lower() != "auto":
+        return environ
+    platform = detect_platform(environ, lambda line: None)
+    shard = platform.context().shard
+    if not shard:
+        raise ConfigurationError(
+            [
+                f"FAST_SHARD=auto: {platform.name} does not tell which of how many jobs this is; write it, like 1/3"
+            ]
+        )
+    return {**environ, "FAST_SHARD": shard}
 
 
 def load_run(path: Path) -> Run:
