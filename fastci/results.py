@@ -167,7 +167,8 @@ class Run:
     """One pass of testing. Times are unix seconds; `planned_requests` is an estimate until the run ended.
 
     `complete` is False for a run that was cut short: its findings hold, its silence does not. `shard` is
-    i/n for a run that tested the i-th of n parts of the test sets, empty for a whole one. The CI side fills `steps`; `pace` is how many requests were sent in each of equal slices from start to end.
+    i/n for a run that tested the i-th of n parts of the test sets, empty for a whole one. The CI side fills
+    `steps`; `pace` is how many requests were sent in each of equal slices from start to end.
     """
 
     id: str

@@ -143,16 +143,14 @@ class Job:
 
 
 def with_shard(environ: dict[str, str]) -> dict[str, str]:
-    """FAST_SHARD=auto means what the CI says of its parallel jobs. Raises ConfigurationError where it does not."""
+    """FAST_SHARD=auto is what the CI says of its parallel jobs. Raises ConfigurationError if it does not."""
     if environ.get("FAST_SHARD", "").strip().lower() != "auto":
         return environ
     platform = detect_platform(environ, lambda line: None)
     shard = platform.context().shard
     if not shard:
         raise ConfigurationError(
-            [
-                f"FAST_SHARD=auto: {platform.name} does not tell which of how many jobs this is; write it, like 1/3"
-            ]
+            [f"FAST_SHARD=auto: {platform.name} does not count its parallel jobs; name the shard, like 1/3"]
         )
     return {**environ, "FAST_SHARD": shard}
 

@@ -16,7 +16,7 @@ class Bitbucket(Local):
         return "BITBUCKET_BUILD_NUMBER" in environ and "BITBUCKET_WORKSPACE" in environ
 
     def context(self) -> Context:
-        """`build_id` names repository and pipeline, as numbers count in each repository; steps count from 0."""
+        """`build_id` names the repository too, as each counts its pipelines; parallel steps count from 0."""
         get = self._environ.get
         number, origin = get("BITBUCKET_BUILD_NUMBER", ""), get("BITBUCKET_GIT_HTTP_ORIGIN", "")
         return Context(

@@ -4,10 +4,11 @@ import click
 import pytest
 
 from fastci import cli
+from fastci.cli.job import with_shard
 from fastci.cli.options import NODE_ONLY, overlaid, settings_of
 from fastci.cli.steps import with_tests
 from fastci.config import VARIABLES, Mode, Side
-from fastci.errors import ExitStatus, Interrupted, TechnicalError, UsageError
+from fastci.errors import ConfigurationError, ExitStatus, Interrupted, TechnicalError, UsageError
 from fastci.results import Run, to_document
 
 
@@ -171,3 +172,13 @@ def test_report_of_what_is_no_results_file_is_a_usage_error(tmp_path, monkeypatc
         cli.main(["report", "results.json"])
     assert caught.value.code == 2
     assert "results.json" in capsys.readouterr().err
+
+
+def test_shard_of_auto_is_what_the_ci_counts_and_refused_where_it_does_not():
+    gitlab = {"GITLAB_CI": "true", "CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "3"}
+    assert with_shard({**gitlab, "FAST_SHARD": " Auto "})["FAST_SHARD"] == "2/3"
+    assert with_shard({**gitlab, "FAST_SHARD": "1/9"})["FAST_SHARD"] == "1/9"
+    assert "FAST_SHARD" not in with_shard(gitlab)
+    with pytest.raises(ConfigurationError) as caught:
+        with_shard({"FAST_SHARD": "auto"})
+    assert "local does not count its parallel jobs" in caught.value.faults[0]

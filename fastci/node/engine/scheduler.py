@@ -169,7 +169,7 @@ class Scheduler:
             raise several.exceptions[0] from None
 
     def _prepare(self, item: Item) -> _Prepared | None:
-        """Decide what is done with a baseline; None when that is nothing, or another process or shard does it.
+        """Decide what is done with a baseline; None when that is nothing, or when another does it.
 
         Every process of every shard decides on every baseline, so that all know alike what was collected
         before.
