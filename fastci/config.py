@@ -306,6 +306,11 @@ class Settings:
         ADDRESS, ("0.0.0.0", 8080), "address of the recording proxy; port 0 takes a free one", REC, ours=True
     )
     fast_store: str = _row(ANY, "/var/lib/fast", "folder of test records and runs", ALL, ours=True)
+    fast_record_key: str = _row(
+        _text("64 hexadecimal digits, as `openssl rand -hex 32` prints them", r"[0-9A-Fa-f]{64}"), "",
+        "encrypts the messages of new records, and opens those of records that are", (*REC, *TEST),
+        side=Side.BOTH, secret=True, ours=True, shown_default="records are not encrypted",
+    )  # fmt: skip
     fast_record_id: str = _row(
         _text("an id like rec_0001", r"rec_\d+"), "", "id to give to the record that is made", REC, ours=True,
         shown_default="the next free one",

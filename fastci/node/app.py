@@ -57,7 +57,7 @@ def default_name(kind: str, moment: float) -> str:
 
 
 def _record(settings: Settings, say: Say) -> ExitStatus:
-    store = Store(Path(settings.fast_store))
+    store = Store(Path(settings.fast_store), key=settings.fast_record_key)
     _load_extensions(settings, say)
     authority = load_authority(settings)
     name = settings.test_record_name or default_name("TestRecord", time.time())
@@ -114,7 +114,7 @@ async def _watch_inactivity(recorder: Recorder, limit: int, stop: asyncio.Event)
 
 
 def _test(settings: Settings, say: Say) -> ExitStatus:
-    store = Store(Path(settings.fast_store))
+    store = Store(Path(settings.fast_store), key=settings.fast_record_key)
     reports = _writable(Path(settings.fast_reports))
     record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
     policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
