@@ -396,6 +396,18 @@ class Settings:
     fast_test_on_failure: bool = _row(
         SWITCH, False, "go on to testing although the functional tests failed", TEST, side=Side.CI, ours=True
     )
+    fast_comment: bool = _row(
+        SWITCH, False, "keep one comment with the outcome on the pull request", (*TEST, *REPORT),
+        side=Side.CI, ours=True,
+    )  # fmt: skip
+    fast_upload_sarif: bool = _row(
+        SWITCH, False, "hand the findings to GitHub's code scanning", (*TEST, *REPORT), side=Side.CI,
+        ours=True,
+    )  # fmt: skip
+    fast_github_token: str = _row(
+        ANY, "", "token for `FAST_COMMENT` and `FAST_UPLOAD_SARIF`; reaches neither the node nor the tests",
+        (*TEST, *REPORT), side=Side.CI, secret=True, ours=True, shown_default="the job's own in the action",
+    )  # fmt: skip
     fast_start_timeout: int = _row(
         _whole(1, 3600, "seconds"),
         60,

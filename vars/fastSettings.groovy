@@ -51,6 +51,8 @@ List<String> call(Map given, List<String> own) {
         port: 'FAST_PORT',
         workspace: 'FAST_WORKSPACE',
         testOnFailure: 'FAST_TEST_ON_FAILURE',
+        comment: 'FAST_COMMENT',
+        uploadSarif: 'FAST_UPLOAD_SARIF',
         startTimeout: 'FAST_START_TIMEOUT',
         stopTimeout: 'FAST_STOP_TIMEOUT',
         deadline: 'FAST_DEADLINE',

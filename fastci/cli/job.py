@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from fastci.cli.announce import announce
 from fastci.cli.options import overlaid
 from fastci.config import parse_settings, secret_values
 from fastci.errors import ConfigurationError, ExitStatus, FatalError, Interrupted, UsageError
 from fastci.lifecycle.choice import all_runtimes, choose_runtime
-from fastci.lifecycle.interrupts import Signals
+from fastci.lifecycle.interrupts import Signals, heed
 from fastci.lifecycle.runtime import Runtime
 from fastci.lifecycle.screen import Screen, counted
 from fastci.lifecycle.stage import Stage
@@ -49,7 +50,8 @@ class Job:
         # A CI's log is wider than what rich takes where there is no terminal.
         console = Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
         self.screen = Screen(console, secrets=secrets, verbose=verbose)
-        self.platform = detect_platform(self.environ, self.screen.line)
+        # Past the screen, which takes secrets out: a platform hides them by being told them.
+        self.platform = detect_platform(self.environ, lambda line: print(line, file=stream, flush=True))
         for secret in secrets:
             self.platform.mask(secret)
         self.signals = Signals()
@@ -112,20 +114,13 @@ class Job:
 
     def finish(self, outcome: Outcome, stage: Stage) -> Outcome:
         """Write the reports, now that the steps are known, and show what was found."""
-        self.platform.outputs({"verdict": outcome.verdict, "report-dir": str(self.workspace.reports)})
         if outcome.run is None:
+            self.platform.outputs({"verdict": outcome.verdict, "report-dir": str(self.workspace.reports)})
             self.screen.reports(outcome.reports)
             return outcome
         timed = replace(outcome.run, steps=list(stage.steps))
         job_file = self.platform.context().job_file
         paths, fault = write_results(timed, self.workspace, FORMATS, job_file=job_file)
-        self.platform.outputs(
-            {
-                "verdict": timed.state,
-                "vulnerabilities": str(len(timed.findings)),
-                "test-record": timed.record_id,
-            }
-        )
         self.screen.findings(timed)
         for message in timed.messages:
             self.screen.line(message, style="yellow")
@@ -135,6 +130,9 @@ class Job:
                     f"{check.baseline} {check.method} {check.url}: {check.error}", style="yellow"
                 )
         self.screen.reports(paths)
+        heed(
+            self.signals, lambda: announce(self.platform, self.settings, timed, paths, self.workspace.reports)
+        )
         if fault is not None and outcome.status is not ExitStatus.VULNERABLE:
             raise fault
         for line in fault.lines() if fault is not None else ():

@@ -76,3 +76,8 @@ class GitLab:
         ]
         with (folder / OUTPUTS).open("a", encoding="utf-8") as file:
             file.writelines(lines)
+
+    def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:
+        """Says so: there is nothing to publish to."""
+        if comment or sarif:
+            self.annotate("warning", f"a comment or code scanning is not to be had on {self.name}")

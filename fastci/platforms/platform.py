@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 Level = Literal["notice", "warning", "error"]
@@ -56,3 +57,9 @@ class Platform(Protocol):
 
     def outputs(self, values: Mapping[str, str]) -> None:
         """Hand values to later steps."""
+
+    def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:
+        """Keep one comment of this name on the pull or merge request, hand a SARIF file to code scanning.
+
+        What is empty was not asked for. Says what came of it; what is not allowed is told, never an error.
+        """
