@@ -6,9 +6,7 @@ Every option is a variable and overlays it. What each command may be told comes 
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from importlib import import_module
-from typing import NoReturn
 
 import click
 
@@ -21,6 +19,7 @@ COMMANDS = {
     "stop": "steps",
     "test": "steps",
     "report": "report",
+    "findings": "findings",
     "clean": "steps",
     "generate": "generate",
     "node": "node",
@@ -47,13 +46,8 @@ def cli() -> None:
     """Record the functional tests you already run, replay them as attacks, fail the build on proof."""
 
 
-def print_error(error: FatalError) -> None:
-    for line in error.lines():
-        click.echo(line, err=True)
-
-
-def main(arguments: list[str] | None = None, *, tell: Callable[[FatalError], None] = print_error) -> NoReturn:
-    """Run a command and exit with its status; `tell` is given the error that ended it."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Filled as soon as a command knows its options.
     told: dict[str, str] = {"exit codes": os.environ.get("FAST_EXIT_CODES", "")}
@@ -61,7 +55,8 @@ def main(arguments: list[str] | None = None, *, tell: Callable[[FatalError], Non
         result = cli.main(arguments, prog_name="fastci", standalone_mode=False, obj=told)
         status = result if isinstance(result, ExitStatus) else ExitStatus.PASSED
     except FatalError as error:
-        tell(error)
+        for line in error.lines():
+            click.echo(line, err=True)
         status = error.status
     except click.ClickException as error:
         error.show()
