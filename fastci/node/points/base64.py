@@ -6,6 +6,7 @@ import re
 from functools import partial
 
 from fastci.node.points.model import Element, Elements
+from fastci.node.points.spelling import Coded
 
 _SHORTEST = 8
 _LOOKS = re.compile(rb"(?:(Basic )\s*)?([A-Za-z0-9+/_-]++={0,2}|[A-Za-z0-9+/\r\n]++={0,2})\s*")
@@ -78,4 +79,4 @@ def _worth_reading(value: bytes) -> bool:
 def _put(data: bytes, start: int, end: int, old: bytes, value: bytes, raw: bool, /) -> bytes:
     if value == old and not raw:
         return data
-    return data[:start] + (value if raw else encode(value, data[start:end])) + data[end:]
+    return Coded(data[:start] + (value if raw else encode(value, data[start:end])) + data[end:])

@@ -9,19 +9,16 @@ from itertools import islice
 from fastci.node.points.keys import to_text
 from fastci.node.points.limits import MAX_ELEMENTS
 from fastci.node.points.model import Element, Elements
-from fastci.node.points.spelling import NO_ESCAPES, Spelling, splice
+from fastci.node.points.spelling import percent_escaper, plain_spelling, splice
 
 _PAIR = re.compile(rb"[^;=\s][^;=]*+=[^;]*+")
 _UNSAFE = re.compile(rb"[\0-\x1f;\x7f]|\A +| +\Z")
-_UNSAFE_NAME = re.compile(rb"[\0-\x20;=,\x7f]")
+VALUE = plain_spelling(lambda value: _UNSAFE.sub(_percent, value))
+NAME = plain_spelling(percent_escaper(bytes(range(0x21)) + b";=,\x7f"))
 
 
 def _percent(match: re.Match[bytes]) -> bytes:
     return b"".join(b"%%%02X" % c for c in match.group())
-
-
-VALUE = Spelling(NO_ESCAPES, _percent, lambda value: _UNSAFE.sub(_percent, value))
-NAME = Spelling(NO_ESCAPES, _percent, lambda value: _UNSAFE_NAME.sub(_percent, value))
 
 
 class Cookie:
@@ -36,12 +33,12 @@ class Cookie:
             start, end = match.span()
             middle = data.index(b"=", start, end)
             name_end = start + len(data[start:middle].rstrip())
-            words = (self.word, to_text(data[start:name_end]))
-            start_value, end = _trim(data, middle + 1, end)
-            value_put = splice(data, start_value, end, VALUE)
-            elements.append(Element(words, data[start_value:end], value_put))
-            name_put = splice(data, start, name_end, NAME)
             name = data[start:name_end]
+            words = (self.word, to_text(name))
+            start_value, end = _trim(data, middle + 1, end)
+            value = data[start_value:end]
+            elements.append(Element(words, value, splice(data, start_value, end, VALUE, value)))
+            name_put = splice(data, start, name_end, NAME, name)
             elements.append(Element(words, name, name_put, service="name", nests=False))
         return elements or None
 

@@ -41,11 +41,12 @@ def parse_parameters(data: bytes, word: str) -> Elements:
         aliases = tuple((word, *alias) for alias in aliases)
         put: Put[bytes]
         if middle < end:
-            value, put = data[middle + 1 : end], splice(data, middle + 1, end, PARAMETER)
+            value = PARAMETER.decode(data[middle + 1 : end])
+            put = splice(data, middle + 1, end, PARAMETER, value)
         else:
             value, put = b"", partial(_put_missing, data, end)
-        elements.append(Element(words, PARAMETER.decode(value), put, aliases=aliases))
-        name_put = splice(data, start, middle, PARAMETER)
+        elements.append(Element(words, value, put, aliases=aliases))
+        name_put = splice(data, start, middle, PARAMETER, key)
         elements.append(Element(words, key, name_put, service="name", aliases=aliases, nests=False))
     return elements
 

@@ -188,8 +188,8 @@ class _Reader:
         token = self.token
         if self.kind == "block":
             start, end = self.start + 3, self.at - 3
-            put = splice(self.data, start, end, _BLOCK)
-            return Element(words, _BLOCK.decode(self.data[start:end]), put)
+            value = _BLOCK.decode(self.data[start:end])
+            return Element(words, value, splice(self.data, start, end, _BLOCK, value))
         kind: Kind = "text"
         if self.kind == "number":
             kind = "number"
@@ -198,17 +198,17 @@ class _Reader:
         elif token == b"null":
             kind = "null"
         value = STRING.decode(token[1:-1]) if self.kind == "text" else token
-        put = partial(_put_scalar, self.data, self.start, self.at)
+        put = partial(_put_scalar, self.data, self.start, self.at, value)
         return Element(words, value, put, kind=kind, nests=self.kind == "text")
 
 
-def _put_scalar(data: bytes, start: int, end: int, value: bytes, raw: bool, /) -> bytes:
+def _put_scalar(data: bytes, start: int, end: int, old: bytes, value: bytes, raw: bool, /) -> bytes:
     """Numbers stay numbers, whatever else is not a string becomes one."""
     token = data[start:end]
     if raw:
         token = value
     elif token[:1] == b'"':
-        token = b'"' + STRING.respell(token[1:-1], value) + b'"'
+        token = b'"' + STRING.respell(token[1:-1], old, value) + b'"'
     elif value != token:
         token = value if _NUMBER.fullmatch(value) else b'"' + STRING.write(value) + b'"'
     return data[:start] + token + data[end:]

@@ -1,6 +1,5 @@
 """The implicit parser: a request's own parts (spec/points.md, RFC 9112 section 3, RFC 3986 section 3)."""
 
-import re
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -9,22 +8,22 @@ from fastci.node.message import Field, Request
 from fastci.node.points.form_urlencoded import parse_parameters
 from fastci.node.points.keys import to_text
 from fastci.node.points.model import Element, Put
-from fastci.node.points.spelling import NO_ESCAPES, UNRESERVED, Spelling, keep_on_line, percent_spelling
+from fastci.node.points.spelling import (
+    UNRESERVED,
+    Spelling,
+    keep_on_line,
+    percent_escaper,
+    percent_spelling,
+    plain_spelling,
+)
 
 HttpElements = list[Element[Request]]
 
 _SUB_DELIMS = b"!$&'()*+,;=:@"
 _SEGMENT = percent_spelling(UNRESERVED + _SUB_DELIMS)
-_TOKEN_UNSAFE = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
-
-
-def _as_escape(match: re.Match[bytes]) -> bytes:
-    return b"".join(b"%%%02X" % c for c in match.group())
-
-
-_URI_UNSAFE = re.compile(rb'[\0-\x20"<>\\^`{|}#\x7f-\xff]')
-_URI = Spelling(NO_ESCAPES, _as_escape, lambda value: _URI_UNSAFE.sub(_as_escape, value))
-_TOKEN = Spelling(NO_ESCAPES, _as_escape, lambda value: _TOKEN_UNSAFE.sub(_as_escape, value))
+_TOKEN_SAFE = b"!#$%&'*+.^_`|~-" + UNRESERVED
+_write_token = percent_escaper(bytes(c for c in range(256) if c not in _TOKEN_SAFE))
+_URI = plain_spelling(percent_escaper(bytes(range(0x21)) + b'"<>\\^`{|}#' + bytes(range(0x7F, 0x100))))
 
 
 def parse_http(request: Request) -> HttpElements:
@@ -48,8 +47,9 @@ def _target_elements(request: Request) -> HttpElements:
         return []
     query = target.find(b"?", start)
     end = len(target) if query < 0 else query
-    uri: Put[Request] = partial(_put_target, request, start, end, _URI, True)
-    elements: HttpElements = [Element(("URI",), target[start:end], uri, nests=False)]
+    path = target[start:end]
+    uri: Put[Request] = partial(_put_path, request, start, end, path)
+    elements: HttpElements = [Element(("URI",), path, uri, nests=False)]
     *parts, action = target[start + 1 : end].split(b"/")
     at = start + 1
     for index, part in enumerate(parts):
@@ -75,7 +75,7 @@ def _path_start(target: bytes) -> int:
 
 def _segment(request: Request, words: tuple[str, ...], start: int, end: int) -> Element[Request]:
     value = _SEGMENT.decode(request.target[start:end])
-    return Element(words, value, partial(_put_target, request, start, end, _SEGMENT, False))
+    return Element(words, value, partial(_put_target, request, start, end, _SEGMENT, value))
 
 
 def _header_elements(request: Request) -> HttpElements:
@@ -108,17 +108,20 @@ def _lift(element: Element[bytes], put: Put[Request]) -> Element[Request]:
 
 
 def _put_method(request: Request, value: bytes, raw: bool, /) -> Request:
-    return replace(request, method=value if raw else _TOKEN.write(value))
+    return replace(request, method=value if raw else _write_token(value))
 
 
 def _put_target(
-    request: Request, start: int, end: int, spelling: Spelling, rooted: bool, value: bytes, raw: bool, /
+    request: Request, start: int, end: int, spelling: Spelling, old: bytes, value: bytes, raw: bool, /
 ) -> Request:
     target = request.target
-    spelt = value if raw else spelling.respell(target[start:end], value)
-    if rooted and not raw and spelt[:1] != b"/":
-        spelt = b"/" + spelt
+    spelt = value if raw else spelling.respell(target[start:end], old, value)
     return request.with_target(target[:start] + spelt + target[end:])
+
+
+def _put_path(request: Request, start: int, end: int, old: bytes, value: bytes, raw: bool, /) -> Request:
+    rooted = value if raw or value[:1] == b"/" else b"/" + value
+    return _put_target(request, start, end, _URI, old, rooted, raw)
 
 
 def _put_query(request: Request, start: int, put: Put[bytes], value: bytes, raw: bool, /) -> Request:
@@ -133,7 +136,7 @@ def _put_header(request: Request, index: int, value: bytes, raw: bool, /) -> Req
 
 def _put_header_name(request: Request, index: int, value: bytes, raw: bool, /) -> Request:
     field = request.fields[index]
-    name = value if raw or value == field.name else _TOKEN.write(value)
+    name = value if raw or value == field.name else _write_token(value)
     start = field.raw.index(field.name) if field.name else 0
     line = field.raw[:start] + name + field.raw[start + len(field.name) :]
     changed = Field(name, field.value, line)

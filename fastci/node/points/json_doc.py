@@ -7,7 +7,7 @@ from functools import partial
 from fastci.node.points.keys import to_text
 from fastci.node.points.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_WORDS
 from fastci.node.points.model import Element, Elements, Kind
-from fastci.node.points.spelling import Spelling, splice, verbatim
+from fastci.node.points.spelling import Spelling, escaper, splice, verbatim
 
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
@@ -21,9 +21,8 @@ _TEXT, _NULL, _OBJECT, _ARRAY, _END_OBJECT, _END_ARRAY, _COMMA = 1, 4, 5, 6, 7, 
 _KINDS: tuple[Kind, ...] = ("raw", "text", "number", "boolean", "null")
 
 _SHORT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-_ESCAPED = {ord(meaning): b"\\" + short for short, meaning in _SHORT.items()}
-_ESCAPED |= {0x22: b'\\"', 0x5C: b"\\\\"}
-_MUST_ESCAPE = re.compile(rb'[\x00-\x1f"\\]')
+_ESCAPED = {c: b"\\u%04x" % c for c in range(0x20)} | {0x22: b'\\"', 0x5C: b"\\\\"}
+_ESCAPED |= {ord(meaning): b"\\" + short for short, meaning in _SHORT.items()}
 
 
 def _read(match: re.Match[bytes]) -> bytes:
@@ -34,10 +33,6 @@ def _read(match: re.Match[bytes]) -> bytes:
     if len(escape) > 5:
         code = 0x10000 + ((code & 0x3FF) << 10) + (int(escape[7:11], 16) & 0x3FF)
     return chr(code).encode("utf-8", "surrogatepass")
-
-
-def _write(value: bytes) -> bytes:
-    return _MUST_ESCAPE.sub(lambda m: _ESCAPED.get(m.group()[0]) or b"\\u%04x" % m.group()[0], value)
 
 
 def _read_all(raw: bytes) -> bytes:
@@ -53,7 +48,7 @@ def _read_all(raw: bytes) -> bytes:
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^u])", re.DOTALL
 )
-STRING = Spelling(_ESCAPES, _read, _write, _read_all)
+STRING = Spelling(_ESCAPES, _read, escaper(_ESCAPED), _read_all)
 
 
 class JsonDoc:
@@ -97,7 +92,7 @@ def _members(data: bytes, word: str) -> Elements | None:
             start, end = token.span(1)
             name = STRING.decode(data[start + 1 : end - 1])
             path[-1] = to_text(name)
-            put = splice(data, start + 1, end - 1, STRING)
+            put = splice(data, start + 1, end - 1, STRING, name)
             elements.append(Element(tuple(path), name, put, service="name", nests=False))
             words_left -= len(path)
             if words_left <= 0:
@@ -137,16 +132,16 @@ def _members(data: bytes, word: str) -> Elements | None:
 
 def _scalar(data: bytes, start: int, end: int, kind: int, words: tuple[str, ...]) -> Element[bytes]:
     value = STRING.decode(data[start + 1 : end - 1]) if kind == _TEXT else data[start:end]
-    put = partial(_put_scalar, data, start, end)
+    put = partial(_put_scalar, data, start, end, value)
     return Element(words, value, put, kind=_KINDS[kind], nests=kind == _TEXT)
 
 
-def _put_scalar(data: bytes, start: int, end: int, value: bytes, raw: bool, /) -> bytes:
+def _put_scalar(data: bytes, start: int, end: int, old: bytes, value: bytes, raw: bool, /) -> bytes:
     token = data[start:end]
     if raw:
         token = value
     elif token[:1] == b'"':
-        token = b'"' + STRING.respell(token[1:-1], value) + b'"'
+        token = b'"' + STRING.respell(token[1:-1], old, value) + b'"'
     elif value != token:
         token = value if _IS_NUMBER.fullmatch(value) else b'"' + STRING.write(value) + b'"'
     return data[:start] + token + data[end:]

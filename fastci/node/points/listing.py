@@ -1,7 +1,6 @@
 """From a request to all of its points: the implicit parser, then every parser that a value admits."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from fastci.node.message import Request
@@ -15,68 +14,74 @@ _SHORT = 8  # bytes that no format but a bracketed one needs less of
 Words = tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Budget:
-    elements: int = MAX_ELEMENTS
-    names: int = MAX_NAMES
-    decoded: int = MAX_DECODED
-
-
 def list_points(request: Request) -> list[Point]:
     """Every point that is really in the request, in its order, each name's parser reading first.
 
     Never raises. Bounded by `limits`: what is deeper, longer or more is one opaque value.
     """
-    points: list[Point] = []
-    budget = _Budget()
+    listing = _Listing()
     for element in parse_http(request):
-        points.extend(_walk(element, (), ((),), (element.words[0],), element.put, budget))
-        if budget.elements <= 0 or budget.names <= 0:
+        listing.add(element, (), (), (element.words[0],), element.put)
+        if listing.full:
             break
-    return _parser_readings_first(points)
+    return _parser_readings_first(listing.points)
 
 
-def _walk(
-    element: Element[Request] | Element[bytes],
-    prefix: Words,
-    prefix_aliases: tuple[Words, ...],
-    layers: Words,
-    put: Put[Request],
-    budget: _Budget,
-) -> Iterator[Point]:
-    words = prefix + element.words
-    spellings = (element.words, *element.aliases)
-    aliases = tuple(above + below for above in prefix_aliases for below in spellings)
-    name = PointName.of(words, element.service, tuple(alias for alias in aliases if alias != words))
-    budget.elements -= 1
-    budget.names -= len(name)
-    yield Point(name, element.value, element.kind, layers, put)
-    if not element.nests or len(layers) >= MAX_LAYERS or not _may_hold(element.value, element.hint):
-        return
-    for child in _parse(element.value, element.hint, budget):
-        if budget.elements <= 0 or budget.names <= 0:
+@dataclass(slots=True)
+class _Listing:
+    """The points so far, and what is left of what a request may have."""
+
+    points: list[Point] = field(default_factory=list)
+    names: int = MAX_NAMES
+    decoded: int = MAX_DECODED
+
+    @property
+    def full(self) -> bool:
+        return len(self.points) >= MAX_ELEMENTS or self.names <= 0
+
+    def add(
+        self,
+        element: Element[Request] | Element[bytes],
+        prefix: Words,
+        others: tuple[Words, ...],
+        layers: Words,
+        put: Put[Request],
+    ) -> None:
+        """Keep an element as a point, then what the parsers find in it. `others` are further spellings of
+        `prefix`."""
+        words = prefix + element.words
+        aliases: tuple[Words, ...] = ()
+        if others or element.aliases:
+            spellings = (element.words, *element.aliases)
+            aliases = tuple(above + below for above in (prefix, *others) for below in spellings)[1:]
+        name = PointName.of(words, element.service, aliases)
+        self.names -= len(name)
+        self.points.append(Point(name, element.value, element.kind, layers, put))
+        if not element.nests or len(layers) >= MAX_LAYERS or not _may_hold(element.value, element.hint):
             return
-        below = (*layers, child.words[0])
-        yield from _walk(child, words, aliases, below, partial(_put_through, put, child.put), budget)
+        for child in self._parse(element.value, element.hint):
+            if self.full:
+                return
+            below = partial(_put_through, put, child.put)
+            self.add(child, words, aliases, (*layers, child.words[0]), below)
+
+    def _parse(self, value: bytes, hint: bytes) -> Elements:
+        """What the first fitting parser finds; nothing when the value holds no format."""
+        for parser in PARSERS:
+            try:
+                elements = parser.parse(value, hint) if parser.sniff(value, hint) else None
+            except Exception:  # a recorded body must never end a run; the parsers are fuzzed by themselves
+                continue
+            if elements:
+                self.decoded -= sum(len(e.value) for e in elements if e.nests)
+                return elements if self.decoded > 0 else []
+        return []
 
 
 def _may_hold(value: bytes, hint: bytes) -> bool:
     if len(value) < _SHORT and not hint:
         return len(value) > 1 and value[0] in b"{[<%"
     return len(value) <= MAX_PARSED
-
-
-def _parse(value: bytes, hint: bytes, budget: _Budget) -> Elements:
-    """What the first fitting parser finds; nothing when the value holds no format."""
-    for parser in PARSERS:
-        try:
-            elements = parser.parse(value, hint) if parser.sniff(value, hint) else None
-        except Exception:  # a recorded body must never end a run; the parsers are fuzzed by themselves
-            continue
-        if elements:
-            budget.decoded -= sum(len(e.value) for e in elements if e.nests)
-            return elements if budget.decoded > 0 else []
-    return []
 
 
 def _put_through(outer: Put[Request], inner: Put[bytes], value: bytes, raw: bool, /) -> Request:

@@ -1,7 +1,7 @@
 """What parsers hand out (`Element`) and what the rest of the node works with (`Point`)."""
 
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from fastci.node.message import Request
 
@@ -15,9 +15,8 @@ class Put(Protocol[Container]):
     def __call__(self, value: bytes, raw: bool, /) -> Container: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Element(Generic[Container]):
-    """A place that a parser found in its container.
+class Element(NamedTuple, Generic[Container]):
+    """A place that a parser found in its container. A tuple, since one is made for every point there is.
 
     `words` name it below the container, the parser's own word first. `service` is the last word of the
     point name. `aliases` are other words under which patterns find it. `nests` says whether other parsers
@@ -63,7 +62,7 @@ class PointName(str):
     def of(
         cls, words: tuple[str, ...], service: str, aliases: tuple[tuple[str, ...], ...] = ()
     ) -> "PointName":
-        name = cls("_".join(words) + "_" + service)
+        name = cls(f"{'_'.join(words)}_{service}")
         name.words = words
         name.service = service
         name.aliases = aliases

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from fastci.node.points.keys import key_words
 from fastci.node.points.limits import MAX_ELEMENTS
 from fastci.node.points.model import Element, Elements
-from fastci.node.points.spelling import NO_ESCAPES, Spelling, keep_on_line, splice, verbatim
+from fastci.node.points.spelling import (
+    Spelling,
+    keep_on_line,
+    percent_escaper,
+    plain_spelling,
+    splice,
+    verbatim,
+)
 
 _BOUNDARY = re.compile(rb"boundary\s*=\s*(?:\"([^\"]{1,200})\"|([^\s;,\"]{1,200}))", re.IGNORECASE)
 _FIRST_LINE = re.compile(rb"--([^\r\n]{1,200}?)[ \t]*\r?\n")
@@ -20,7 +27,6 @@ _FILENAME = re.compile((_PARAMETER % "filename").encode(), re.IGNORECASE)
 # HTML's form submission escapes these three; a backslash before a quote is the older way.
 _ESCAPES = re.compile(rb"%22|%0[dD]|%0[aA]|\\[\"\\]")
 _READ = {b"%22": b'"', b"%0D": b"\r", b"%0A": b"\n"}
-_UNSAFE = re.compile(rb'[\0"\r\n]')
 Span = tuple[int, int]
 
 
@@ -28,8 +34,8 @@ def _read(match: re.Match[bytes]) -> bytes:
     return _READ.get(match.group().upper()) or match.group()[1:]
 
 
-QUOTED = Spelling(_ESCAPES, _read, lambda value: _UNSAFE.sub(lambda m: b"%%%02X" % m.group()[0], value))
-LINE = Spelling(NO_ESCAPES, _read, keep_on_line)
+QUOTED = Spelling(_ESCAPES, _read, percent_escaper(b'\0"\r\n'))
+LINE = plain_spelling(keep_on_line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def _part_elements(
     ) -> None:
         raw = data[slice(*span)]
         value = spelling.decode(raw) if spelling else raw
-        put = splice(data, *span, spelling) if spelling else verbatim(data, *span)
+        put = splice(data, *span, spelling, value) if spelling else verbatim(data, *span)
         others = tuple((*alias, *below) for alias in aliases)
         elements.append(Element((*words, *below), value, put, aliases=others, hint=hint, nests=nests))
 
@@ -78,7 +84,7 @@ def _part_elements(
         add(part.filename, QUOTED, "FILENAME")
     if part.type is not None:
         add(part.type, LINE, "TYPE", nests=False)
-    put = splice(data, *part.name, QUOTED)
+    put = splice(data, *part.name, QUOTED, key)
     elements.append(Element(words, key, put, service="name", aliases=aliases, nests=False))
     return elements
 

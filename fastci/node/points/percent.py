@@ -20,4 +20,5 @@ class Percent:
     def parse(self, data: bytes, hint: bytes) -> Elements | None:
         if not _ESCAPE.search(data):
             return None
-        return [Element((self.word,), SPELLING.decode(data), splice(data, 0, len(data), SPELLING))]
+        value = SPELLING.decode(data)
+        return [Element((self.word,), value, splice(data, 0, len(data), SPELLING, value))]

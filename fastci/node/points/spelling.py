@@ -5,12 +5,18 @@ common beginning and the common end of the old and the new value are escaped afr
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from fastci.node.points.model import Put
+
+
+class Coded(bytes):
+    """What an encoding gave: all of it is new, even where it begins as the old value does."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +34,14 @@ class Spelling:
     def decode(self, raw: bytes) -> bytes:
         return self.read_all(raw) if self.read_all else self.escapes.sub(self.read, raw)
 
-    def respell(self, raw: bytes, value: bytes) -> bytes:
-        """`value` escaped, spelt as `raw` is where both mean the same bytes."""
-        old = self.decode(raw)
+    def respell(self, raw: bytes, old: bytes, value: bytes) -> bytes:
+        """`value` escaped, spelt as `raw` is where both mean the same bytes; `old` is what `raw` means."""
         if old == value:
             return raw
+        if isinstance(value, Coded) or self.write(old) == raw:  # no odd spelling to keep
+            return self.write(value)
         head = _common_prefix(old, value)
         tail = _common_suffix(old[head:], value[head:])
-        if not head and not tail:
-            return self.write(value)
         start, head = self._boundary(raw, head, down=True)
         end, tail_start = self._boundary(raw, len(old) - tail, down=False)
         middle = value[head : len(value) - (len(old) - tail_start)]
@@ -58,13 +63,15 @@ class Spelling:
         return at + position - decoded, position
 
 
-def splice(data: bytes, start: int, end: int, spelling: Spelling) -> Put[bytes]:
-    """A place that is `data[start:end]`, spelt by `spelling`."""
-    return partial(_put, data, start, end, spelling)
+def splice(data: bytes, start: int, end: int, spelling: Spelling, old: bytes) -> Put[bytes]:
+    """A place that is `data[start:end]`, spelt by `spelling`, with the value `old`."""
+    return partial(_put, data, start, end, spelling, old)
 
 
-def _put(data: bytes, start: int, end: int, spelling: Spelling, value: bytes, raw: bool, /) -> bytes:
-    spelt = value if raw else spelling.respell(data[start:end], value)
+def _put(
+    data: bytes, start: int, end: int, spelling: Spelling, old: bytes, value: bytes, raw: bool, /
+) -> bytes:
+    spelt = value if raw else spelling.respell(data[start:end], old, value)
     return data[:start] + spelt + data[end:]
 
 
@@ -78,9 +85,10 @@ def _put_verbatim(data: bytes, start: int, end: int, value: bytes, raw: bool, /)
 
 
 def _common_prefix(a: bytes, b: bytes) -> int:
-    low, high = 0, min(len(a), len(b))
-    if a[:high] == b[:high]:
-        return high
+    low, step, high = 0, _STEP, min(len(a), len(b))
+    while low < high and a[low : low + step] == b[low : low + step]:
+        low, step = min(low + step, high), 2 * step
+    high = min(high, low + step)
     while low < high:
         middle = (low + high + 1) // 2
         if a[low:middle] == b[low:middle]:
@@ -91,7 +99,14 @@ def _common_prefix(a: bytes, b: bytes) -> int:
 
 
 def _common_suffix(a: bytes, b: bytes) -> int:
-    low, high = 0, min(len(a), len(b))
+    low, step, high = 0, _STEP, min(len(a), len(b))
+    end_a, end_b = len(a), len(b)
+    while (
+        low < high
+        and a[max(end_a - low - step, 0) : end_a - low] == b[max(end_b - low - step, 0) : end_b - low]
+    ):
+        low, step = min(low + step, high), 2 * step
+    high = min(high, low + step)
     while low < high:
         middle = (low + high + 1) // 2
         if a[len(a) - middle : len(a) - low] == b[len(b) - middle : len(b) - low]:
@@ -101,8 +116,34 @@ def _common_suffix(a: bytes, b: bytes) -> int:
     return low
 
 
-def _escape_table(safe: bytes) -> list[bytes]:
-    return [bytes([c]) if c in safe else b"%%%02X" % c for c in range(256)]
+_STEP = 16
+_SHORT = 64  # bytes up to which looking every byte up is faster than one replacement for each kind of byte
+
+
+def escaper(escaped: Mapping[int, bytes]) -> Callable[[bytes], bytes]:
+    """A function that writes these bytes as the given escapes and leaves all others as they are.
+
+    All escapes begin with the same byte; of the bytes to escape they hold at most that one and their own.
+    """
+    lead = next(iter(escaped.values()))[:1]
+    table = [escaped.get(c) or bytes([c]) for c in range(256)]
+    unsafe = re.compile(b"[" + re.escape(bytes(escaped)) + b"]")
+
+    def write(value: bytes) -> bytes:
+        if unsafe.search(value) is None:
+            return value
+        if len(value) <= _SHORT:
+            return b"".join([table[c] for c in value])
+        for each in sorted(set(unsafe.findall(value)), key=lambda found: found != lead):
+            value = value.replace(each, table[each[0]])
+        return value
+
+    return write
+
+
+def percent_escaper(unsafe: bytes) -> Callable[[bytes], bytes]:
+    """A function that writes these bytes as RFC 3986, section 2.1, has it."""
+    return escaper({c: b"%%%02X" % c for c in unsafe})
 
 
 def _read_percent(match: re.Match[bytes]) -> bytes:
@@ -112,19 +153,26 @@ def _read_percent(match: re.Match[bytes]) -> bytes:
 
 def percent_spelling(safe: bytes, *, plus: bool = False) -> Spelling:
     """RFC 3986, section 2.1. Bytes outside `safe` are escaped; `plus`: a `+` is read as a blank."""
-    table = _escape_table(safe)
-    unsafe = re.compile(b"[^" + re.escape(safe) + b"]")
     escapes = re.compile(rb"%[0-9A-Fa-f]{2}|\+" if plus else rb"%[0-9A-Fa-f]{2}")
-
-    def write(value: bytes) -> bytes:
-        return unsafe.sub(lambda m: table[m.group()[0]], value)
 
     def read_all(raw: bytes) -> bytes:
         if plus:
             raw = raw.replace(b"+", b" ")
+        if b"%" not in raw:
+            return raw
         return unquote_to_bytes(raw) if len(raw) <= _CHUNK else b"".join(map(unquote_to_bytes, _chunks(raw)))
 
-    return Spelling(escapes, _read_percent, write, read_all)
+    unsafe = bytes(c for c in range(256) if c not in safe)
+    return Spelling(escapes, _read_percent, percent_escaper(unsafe), read_all)
+
+
+def plain_spelling(write: Callable[[bytes], bytes]) -> Spelling:
+    """A format that has no escapes of its own: it is read as it stands, and written as well as it can be."""
+    return Spelling(_NO_ESCAPES, _read_percent, write, _as_it_is)
+
+
+def _as_it_is(raw: bytes) -> bytes:
+    return raw
 
 
 def _chunks(raw: bytes) -> Iterator[bytes]:
@@ -139,11 +187,8 @@ def _chunks(raw: bytes) -> Iterator[bytes]:
 
 
 _CHUNK = 65_536
+_NO_ESCAPES = re.compile(rb"(?!)")
 UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-NO_ESCAPES = re.compile(rb"(?!)")
-_LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 
-
-def keep_on_line(value: bytes) -> bytes:
-    """NUL, CR and LF percent-encoded: a header line has no escapes, and these would end it."""
-    return _LINE_BREAKERS.sub(lambda m: b"%%%02X" % m.group()[0], value)
+keep_on_line = percent_escaper(b"\0\r\n")
+"""NUL, CR and LF percent-encoded: a header line has no escapes, and these would end it."""

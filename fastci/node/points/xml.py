@@ -5,7 +5,6 @@ the whole document, so `XML_TAG_item_ARRAY_1` is the second `item` wherever it s
 """
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -65,7 +64,7 @@ class _Tag:
     spellings: tuple[Words, ...]
     place: int  # its index among the elements found, where its text will be
     content: int
-    siblings: Counter[str]
+    siblings: dict[str, int]
     text: tuple[int, int] | None = None
     parent: bool = False
 
@@ -77,8 +76,8 @@ class _Reader:
         self.data = data
         self.stack: list[_Tag] = []
         self.elements: list[Element[bytes] | None] = []
-        self.counts: Counter[str] = Counter()
-        self.roots: Counter[str] = Counter()
+        self.counts: dict[str, int] = {}
+        self.roots: dict[str, int] = {}
         self.spelling: DocumentSpelling = PLAIN_DOCUMENT
         self.text_start = 0
 
@@ -134,13 +133,15 @@ class _Reader:
         return self._open(at)
 
     def _next(self, what: str) -> str:
-        self.counts[what] += 1
-        return str(self.counts[what] - 1)
+        index = self.counts.get(what, 0)
+        self.counts[what] = index + 1
+        return str(index)
 
     def _add(self, words: Words, span: tuple[int, int], spelling: Spelling, **more: object) -> None:
-        raw = self.data[slice(*span)]
-        put = splice(self.data, *span, spelling)
-        self.elements.append(Element(("XML", *words), spelling.decode(raw), put, **more))  # type: ignore[arg-type]
+        start, end = span
+        value = spelling.decode(self.data[start:end])
+        put = splice(self.data, start, end, spelling, value)
+        self.elements.append(Element(("XML", *words), value, put, **more))  # type: ignore[arg-type]
 
     def _add_name(self, words: Words, span: tuple[int, int]) -> None:
         put = verbatim(self.data, *span)
@@ -172,7 +173,7 @@ class _Reader:
         if match is None:
             return -1
         name = to_text(match[1])
-        tag = _Tag(match[1], self._spellings(name), len(self.elements), match.end(), Counter())
+        tag = _Tag(match[1], self._spellings(name), len(self.elements), match.end(), {})
         if self.stack:
             self.stack[-1].parent = True
         self.elements.append(None)
@@ -196,8 +197,8 @@ class _Reader:
         array: Words = ("XML_TAG", name, "ARRAY", index)
         spellings: tuple[Words, ...] = (array,) if index != "0" else (("XML_TAG", name), array)
         siblings = self.stack[-1].siblings if self.stack else self.roots
-        order = siblings[name]
-        siblings[name] += 1
+        order = siblings.get(name, 0)
+        siblings[name] = order + 1
         if not 0 < len(self.stack) < _PATH_DEPTH:
             return spellings
         # The path of an open element is the last of its spellings, a root's is its first.
@@ -216,8 +217,9 @@ class _Reader:
             raw = self.data[start:end]
             if raw.startswith(_CDATA_OPEN) and raw.find(_CDATA_CLOSE) == len(raw) - 3:
                 start, end, spelling = start + len(_CDATA_OPEN), end - 3, CDATA
-            put = splice(self.data, start, end, spelling)
-            self.elements[tag.place] = _text_element(tag, spelling.decode(self.data[start:end]), put)
+            value = spelling.decode(self.data[start:end])
+            put = splice(self.data, start, end, spelling, value)
+            self.elements[tag.place] = _text_element(tag, value, put)
         return match.end()
 
 
@@ -228,7 +230,7 @@ def _start(data: bytes) -> int:
 
 
 def _text_element(tag: _Tag, value: bytes, put: Put[bytes]) -> Element[bytes]:
-    words, *others = (("XML", *spelling) for spelling in tag.spellings)
+    words, *others = [("XML", *spelling) for spelling in tag.spellings]
     return Element(words, value, put, aliases=tuple(others))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from fastci.node.points.spelling import NO_ESCAPES, Spelling
+from fastci.node.points.spelling import Spelling, escaper, plain_spelling
 
 _NAME = rb"[A-Za-z_:\x80-\xff][\w:.\-\x80-\xff]*+"
 _LITERAL = rb"(?:\"[^\"]*+\"|'[^']*+')"
@@ -159,8 +159,7 @@ def _read_entity(match: re.Match[bytes]) -> bytes:
 
 
 def _escape(unsafe: bytes, spelt: Mapping[int, bytes]) -> Callable[[bytes], bytes]:
-    pattern = re.compile(b"[" + re.escape(unsafe) + b"]")
-    return lambda value: pattern.sub(lambda m: spelt[m.group()[0]], value)
+    return escaper({c: spelt[c] for c in unsafe})
 
 
 _ESCAPED = {
@@ -184,14 +183,24 @@ class DocumentSpelling:
     @classmethod
     def of(cls, entities: Mapping[bytes, bytes]) -> "DocumentSpelling":
         read = partial(_read, entities=entities)
-        return cls(Spelling(_IN_TEXT, read, _write_text), Spelling(_REFERENCE, read, _write_attribute))
+
+        def read_text(raw: bytes) -> bytes:
+            return _IN_TEXT.sub(read, raw) if b"&" in raw or b"<" in raw else raw
+
+        def read_attribute(raw: bytes) -> bytes:
+            return _REFERENCE.sub(read, raw) if b"&" in raw else raw
+
+        return cls(
+            Spelling(_IN_TEXT, read, _write_text, read_text),
+            Spelling(_REFERENCE, read, _write_attribute, read_attribute),
+        )
 
 
 PLAIN_DOCUMENT = DocumentSpelling.of({})
 ENTITY = Spelling(_IN_ENTITY, _read_entity, _write_entity)
-SYSTEM_ID = Spelling(NO_ESCAPES, _read_character, _write_literal)
-COMMENT = Spelling(NO_ESCAPES, _read_character, lambda value: re.sub(rb"-(?=-)|-\Z", b"- ", value))
-INSTRUCTION = Spelling(NO_ESCAPES, _read_character, lambda value: value.replace(b"?>", b"? >"))
+SYSTEM_ID = plain_spelling(_write_literal)
+COMMENT = plain_spelling(lambda value: re.sub(rb"-(?=-)|-\Z", b"- ", value))
+INSTRUCTION = plain_spelling(lambda value: value.replace(b"?>", b"? >"))
 # Inside CDATA nothing is an escape; its end is written as two sections.
 CDATA = Spelling(
     re.compile(rb"\]\]\]\]><!\[CDATA\[>"), lambda _: b"]]>", lambda v: v.replace(b"]]>", b"]]]]><![CDATA[>")

@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 
+from fastci.node.points.gzip import deflate
 from fastci.node.points.keys import to_text
 from fastci.node.points.limits import MAX_DECODED, MAX_ELEMENTS
 from fastci.node.points.model import Element, Elements
@@ -104,7 +105,7 @@ def _put(
     """Checksum and sizes follow, and so do the offsets of what comes behind. Raw: packed bytes as given."""
     if value == old and not raw:
         return data
-    packed = value if raw or member.method == _STORED else _deflate(value)
+    packed = value if raw or member.method == _STORED else deflate(value, bare=True)
     start, end = member.data
     grown = len(packed) - (end - start)
     facts = struct.pack("<3I", zlib.crc32(value), len(packed), len(value))
@@ -123,8 +124,3 @@ def _put(
         changed[member.local + 14 : member.local + 26] = facts
     changed[start:end] = packed
     return bytes(changed)
-
-
-def _deflate(value: bytes) -> bytes:
-    deflate = zlib.compressobj(wbits=-15)
-    return deflate.compress(value) + deflate.flush()
