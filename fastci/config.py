@@ -35,7 +35,6 @@ ALL = tuple(Mode)
 REC = (Mode.RECORDING,)
 TEST = (Mode.TESTING,)
 REPORT = (Mode.REPORT,)
-JUDGED = (Mode.TESTING, Mode.REPORT)
 RESERVED = ("FAST_", "TEST_RUN_", "TEST_RECORD_", "WALLARM_API_")
 """Beginnings of names that belong to FAST: a name that is nearly a known one is then a typing error."""
 
@@ -154,6 +153,14 @@ def _uri(value: str) -> str:
     return value.rstrip("/")
 
 
+def _shard(value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value)
+    shard = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= shard[0] <= shard[1] <= 1000:
+        raise ValueError
+    return shard
+
+
 def _address(value: str) -> tuple[str, int]:
     host, _, port = value.rpartition(":")
     return host.strip("[]") or "0.0.0.0", int(_whole(0, 65535).read(port))
@@ -184,6 +191,11 @@ HOSTS = Kind(
 )
 PORTS = Kind(name="ports", allowed="ports from 1 to 65535, separated by ;", read=_ports)
 PROCESSES = Kind(name="count", allowed="auto or a whole number from 1 to 64", read=_processes)
+SHARD = Kind(
+    name="shard",
+    allowed="i/n with 1 <= i <= n <= 1000; auto where the CI counts its parallel jobs itself",
+    read=_shard,
+)
 ALTERNATIVES = Kind(
     name="list", allowed="file extensions separated by |, like jpg|ico|png", read=_alternatives
 )
@@ -248,6 +260,10 @@ class Settings:
     processes: int = _row(
         PROCESSES, 1, "processes that share the baselines; `auto` is half of the CPUs", TEST
     )
+    fast_shard: tuple[int, int] = _row(
+        SHARD, (1, 1), "which part of the test sets this job tests, `2/5`; the results of all parts are put "
+        "together by `fastci report --merge`", TEST, side=Side.BOTH, ours=True, shown_default="all of them",
+    )  # fmt: skip
     test_run_id: str = _row(
         _text("an id like tr_0001", r"tr_\d+"),
         "",
@@ -290,6 +306,11 @@ class Settings:
         ADDRESS, ("0.0.0.0", 8080), "address of the recording proxy; port 0 takes a free one", REC, ours=True
     )
     fast_store: str = _row(ANY, "/var/lib/fast", "folder of test records and runs", ALL, ours=True)
+    fast_record_key: str = _row(
+        _text("64 hexadecimal digits, as `openssl rand -hex 32` prints them", r"[0-9A-Fa-f]{64}"), "",
+        "encrypts the messages of new records, and opens those of records that are", (*REC, *TEST),
+        side=Side.BOTH, secret=True, ours=True, shown_default="records are not encrypted",
+    )  # fmt: skip
     fast_record_id: str = _row(
         _text("an id like rec_0001", r"rec_\d+"), "", "id to give to the record that is made", REC, ours=True,
         shown_default="the next free one",
@@ -342,39 +363,6 @@ class Settings:
         "1 vulnerabilities, 2 usage or configuration, 3 technical failure, 4 interrupted", ALL,
         side=Side.BOTH, ours=True, shown_default="simple for `fastci node`, detailed elsewhere",
     )  # fmt: skip
-    # the gate
-    min_baselines: int = _row(
-        _whole(0, 1_000_000), 1, "the job fails, with status 3, when the record holds fewer baselines",
-        JUDGED, side=Side.BOTH, ours=True,
-    )  # fmt: skip
-    fast_fail_on: str = _row(
-        _choice("low", "medium", "high", "never"), "low", "the lowest severity of a finding that fails the "
-        "job; `never` only reports", JUDGED, side=Side.BOTH, ours=True,
-    )  # fmt: skip
-    fast_fail_confidence: str = _row(
-        _choice("tentative", "firm", "confirmed"), "confirmed", "how sure a finding must be to fail the job",
-        JUDGED, side=Side.BOTH, ours=True,
-    )  # fmt: skip
-    fast_fail_new_only: bool = _row(
-        SWITCH, False, "only findings that the results of `FAST_COMPARE_WITH` lack fail the job", JUDGED,
-        side=Side.CI, ours=True,
-    )  # fmt: skip
-    fast_fail_on_errors: bool = _row(
-        SWITCH, True, "baselines that could not be tested for technical reasons fail the job, with status 3",
-        JUDGED, side=Side.BOTH, ours=True,
-    )  # fmt: skip
-    fast_min_coverage: int = _row(
-        _whole(0, 100, "percent"), 0, "the job fails, with status 3, when fewer of the possible pairs of "
-        "point and vulnerability type were tested", JUDGED, side=Side.BOTH, ours=True,
-    )  # fmt: skip
-    fast_known_findings: str = _row(
-        ANY, "", "YAML file of the findings that are accepted and do not fail the job", JUDGED, side=Side.CI,
-        ours=True, shown_default="`known-findings.yml` in the workspace",
-    )  # fmt: skip
-    fast_compare_with: str = _row(
-        ANY, "", "results file of an earlier run: findings are told as new or unchanged, the missing as "
-        "fixed", JUDGED, side=Side.CI, ours=True, shown_default="no comparison",
-    )  # fmt: skip
     # the CI side
     target_uri: str = _row(
         URI, "", "where the functional tests find the target; probed before recording, and the only host "
@@ -408,6 +396,18 @@ class Settings:
     fast_test_on_failure: bool = _row(
         SWITCH, False, "go on to testing although the functional tests failed", TEST, side=Side.CI, ours=True
     )
+    fast_comment: bool = _row(
+        SWITCH, False, "keep one comment with the outcome on the pull request", (*TEST, *REPORT),
+        side=Side.CI, ours=True,
+    )  # fmt: skip
+    fast_upload_sarif: bool = _row(
+        SWITCH, False, "hand the findings to GitHub's code scanning", (*TEST, *REPORT), side=Side.CI,
+        ours=True,
+    )  # fmt: skip
+    fast_github_token: str = _row(
+        ANY, "", "token for `FAST_COMMENT` and `FAST_UPLOAD_SARIF`; reaches neither the node nor the tests",
+        (*TEST, *REPORT), side=Side.CI, secret=True, ours=True, shown_default="the job's own in the action",
+    )  # fmt: skip
     fast_start_timeout: int = _row(
         _whole(1, 3600, "seconds"),
         60,
@@ -482,11 +482,6 @@ def _contradictions(settings: Settings) -> list[str]:
     if bool(settings.ca_cert) != bool(settings.ca_key):
         have, lack = ("CA_CERT", "CA_KEY") if settings.ca_cert else ("CA_KEY", "CA_CERT")
         faults.append(f"{have} is set without {lack}: an authority needs both its certificate and its key")
-    if settings.fast_fail_new_only and not settings.fast_compare_with:
-        faults.append(
-            "FAST_FAIL_NEW_ONLY is set without FAST_COMPARE_WITH: what is new can only be told against the "
-            "results of an earlier run"
-        )
     if settings.test_run_rps and settings.fast_baseline_rps > settings.test_run_rps:
         faults.append(
             f"FAST_BASELINE_RPS={settings.fast_baseline_rps} is above TEST_RUN_RPS={settings.test_run_rps}: "

@@ -6,7 +6,9 @@ Every option is a variable and overlays it. What each command may be told comes 
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -19,7 +21,6 @@ COMMANDS = {
     "stop": "steps",
     "test": "steps",
     "report": "report",
-    "findings": "findings",
     "clean": "steps",
     "generate": "generate",
     "node": "node",
@@ -46,8 +47,13 @@ def cli() -> None:
     """Record the functional tests you already run, replay them as attacks, fail the build on proof."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its status."""
+def print_error(error: FatalError) -> None:
+    for line in error.lines():
+        click.echo(line, err=True)
+
+
+def main(arguments: list[str] | None = None, *, tell: Callable[[FatalError], None] = print_error) -> NoReturn:
+    """Run a command and exit with its status; `tell` is given the error that ended it."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Filled as soon as a command knows its options.
     told: dict[str, str] = {"exit codes": os.environ.get("FAST_EXIT_CODES", "")}
@@ -55,8 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         result = cli.main(arguments, prog_name="fastci", standalone_mode=False, obj=told)
         status = result if isinstance(result, ExitStatus) else ExitStatus.PASSED
     except FatalError as error:
-        for line in error.lines():
-            click.echo(line, err=True)
+        tell(error)
         status = error.status
     except click.ClickException as error:
         error.show()

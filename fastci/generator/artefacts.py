@@ -38,16 +38,27 @@ OUTPUTS = {
     "proxy-url": "Address of the recording proxy, for `HTTP_PROXY` and `HTTPS_PROXY`; mode recording",
     "ca-file": "PEM file of the authority that signs intercepted hosts; mode recording",
     "test-record": "Id of the test record",
-    "rule": "The rule of the gate that failed the job, as FAST_FAIL_ON; empty where all hold",
     "vulnerabilities": "How many vulnerabilities were proven; modes run, testing and report",
     "verdict": "State of the test run: passed, failed or interrupted; modes run, testing and report",
     "report-dir": "Folder of the reports; modes run, testing and report",
+    "sarif-file": "Path of the SARIF report, for code scanning; modes run, testing and report",
+    "junit-file": "Path of the JUnit report; modes run, testing and report",
+    "html-file": "Path of the HTML report; modes run, testing and report",
 }
+DEFAULTS = {"github-token": "${{ github.token }}"}
+"""Inputs of the action that the runner fills."""
 
 
 def render_action() -> str:
     """action.yml."""
-    return render("github/action.j2", variables=settable(), describe=describe, modes=MODES, outputs=OUTPUTS)
+    return render(
+        "github/action.j2",
+        variables=settable(),
+        describe=describe,
+        modes=MODES,
+        outputs=OUTPUTS,
+        defaults=DEFAULTS,
+    )
 
 
 def render_component() -> str:

@@ -151,6 +151,8 @@ class ProcessRuntime:
                 target = folder / source.name
                 try:
                     shutil.copyfile(source, target)
+                    if place is Place.RECORDS:
+                        target.chmod(0o600)
                 except OSError as error:
                     raise TechnicalError(f"{target} cannot be written", why=str(error)) from error
                 fetched.append(target)

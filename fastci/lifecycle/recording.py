@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from fastci.config import Mode
+from fastci.config import VARIABLES, Mode
 from fastci.errors import FatalError, TechnicalError, UsageError
 from fastci.lifecycle import nodes, probe, sessions
 from fastci.lifecycle.interrupts import heed
@@ -128,7 +128,7 @@ class Recording:
             try:
                 # A session of its own: its children can be ended with it.
                 self._command = subprocess.Popen(
-                    list(command), env={**self._stage.environ, **self.environment}, start_new_session=True
+                    list(command), env=self._environ_of_tests(), start_new_session=True
                 )
             except OSError as error:
                 raise UsageError(
@@ -140,6 +140,12 @@ class Recording:
             if status:
                 note.state = "failed"
         return status
+
+    def _environ_of_tests(self) -> dict[str, str]:
+        """The job's environment with the proxy settings, without our secrets: tests need none of them."""
+        secrets = {variable.name for variable in VARIABLES.values() if variable.secret}
+        kept = {name: value for name, value in self._stage.environ.items() if name not in secrets}
+        return kept | self.environment
 
     def _wait_command(self, command: "subprocess.Popen[bytes]") -> int:
         looked = self._stage.waiter.now()

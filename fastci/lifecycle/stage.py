@@ -116,14 +116,14 @@ class Stage:
     def node_variables(self, mode: Mode, given: Mapping[str, str]) -> dict[str, str]:
         """The environment of a node: what the user set for this mode, and what this job decides.
 
-        An image that is not ours gets what FAST documents; ours gets no secret, as it needs none.
+        An image that is not ours gets what FAST documents; ours gets no secret of its cloud.
         """
         ours = self.runtime.ours
         chosen = {"CI_MODE": mode.value}
         for variable in VARIABLES.values():
             value = self.environ.get(variable.name) or self.environ.get(variable.alias or "-") or ""
             wanted = variable.side is not Side.CI and mode in variable.modes
-            wanted &= not variable.secret if ours else not variable.ours
+            wanted &= (variable.ours or not variable.secret) if ours else not variable.ours
             if value.strip() and wanted and variable.name not in (*_BY_RUNTIME, "CI_MODE"):
                 chosen[variable.name] = value
         if ours:

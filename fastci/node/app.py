@@ -14,7 +14,6 @@ import uvloop
 from fastci import __version__
 from fastci.config import Mode, Settings
 from fastci.errors import ExitStatus, TechnicalError, UsageError
-from fastci.gate import decide, with_verdict
 from fastci.node.dsl import (
     Extension,
     builtin_extensions,
@@ -26,7 +25,7 @@ from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
 from fastci.node.proxy import Authority, load_authority, serve
 from fastci.node.store import Recorder, Store
-from fastci.reports import redacted, write_reports
+from fastci.reports import write_reports
 from fastci.results import Run, parse_document, to_document
 
 Say = Callable[[str], None]
@@ -58,7 +57,7 @@ def default_name(kind: str, moment: float) -> str:
 
 
 def _record(settings: Settings, say: Say) -> ExitStatus:
-    store = Store(Path(settings.fast_store))
+    store = Store(Path(settings.fast_store), key=settings.fast_record_key)
     _load_extensions(settings, say)
     authority = load_authority(settings)
     name = settings.test_record_name or default_name("TestRecord", time.time())
@@ -115,7 +114,7 @@ async def _watch_inactivity(recorder: Recorder, limit: int, stop: asyncio.Event)
 
 
 def _test(settings: Settings, say: Say) -> ExitStatus:
-    store = Store(Path(settings.fast_store))
+    store = Store(Path(settings.fast_store), key=settings.fast_record_key)
     reports = _writable(Path(settings.fast_reports))
     record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
     policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
@@ -142,15 +141,20 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             credentials=credentials,
         )
 
-    run = redacted(uvloop.run(testing()))
-    verdict = decide(run, settings)
-    run = with_verdict(run, verdict)
+    run = uvloop.run(testing())
     _keep(store, run)
     for path in write_reports(run, reports, report_stem(run), NODE_REPORTS):
         say(f"[info] report {path}")
-    say(f"[info] {verdict.rule}: {verdict.reason}" if verdict.rule else f"[info] {verdict.reason}")
     say(f"[info] TestRun#{run.id} {'passed' if run.state == 'passed' else 'failed'}")
-    return verdict.status
+    return _status_of(run)
+
+
+def _status_of(run: Run) -> ExitStatus:
+    if run.findings:
+        return ExitStatus.VULNERABLE
+    if not run.complete and run.state == "interrupted":
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.PASSED if run.state == "passed" else ExitStatus.TECHNICAL
 
 
 def report_stem(run: Run) -> str:
@@ -175,14 +179,12 @@ def _report(settings: Settings, say: Say) -> ExitStatus:
     except ValueError as error:
         raise UsageError(f"{path.name} is damaged", why=str(error)) from error
     run = parse_document(document, source=path.name)
-    verdict = decide(run, settings)
-    run = with_verdict(run, verdict)
     summary, *others = write_reports(run, reports, report_stem(run), NODE_REPORTS)
     for line in summary.read_text(encoding="utf-8").splitlines():
         say(line)
     for written in (summary, *others):
         say(f"[info] report {written}")
-    return verdict.status
+    return _status_of(run)
 
 
 def _choose_run(store: Store, run_id: str) -> Path:

@@ -3,6 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from fastci.platforms.azure import Azure
+from fastci.platforms.bamboo import Bamboo
+from fastci.platforms.bitbucket import Bitbucket
+from fastci.platforms.circleci import CircleCI
 from fastci.platforms.github import GitHub
 from fastci.platforms.gitlab import GitLab
 from fastci.platforms.jenkins import Jenkins
@@ -18,7 +22,16 @@ class _Kind(Protocol):
     def __call__(self, environ: Mapping[str, str], write: Callable[[str], None]) -> Platform: ...
 
 
-PLATFORMS: tuple[_Kind, ...] = (GitHub, GitLab, Jenkins, Local)
+PLATFORMS: tuple[_Kind, ...] = (
+    GitHub,
+    GitLab,
+    CircleCI,
+    Azure,
+    Bitbucket,
+    Bamboo,
+    Jenkins,
+    Local,
+)
 """In the order in which they are asked; `Local` last, as it never refuses."""
 
 

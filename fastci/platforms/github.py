@@ -4,12 +4,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from actions_toolkit.command import Command
 from actions_toolkit.file_command import prepare_key_value_message
 from actions_toolkit.utils import AnnotationProperties, to_command_properties
 
+from fastci.platforms.github_rest import COMMENT_LIMIT, Refused, Rest, permissions_block, shortened
 from fastci.platforms.platform import Context, Level
 
 Print = Callable[[str], None]
@@ -64,9 +67,8 @@ class GitHub:
 
     def _head_sha(self) -> str:
         """The commit that a pull request proposes; GITHUB_SHA is a merge that nobody else knows."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            event = json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
-            return str(event["pull_request"]["head"]["sha"])
+        with suppress(KeyError, TypeError):
+            return str(self._event()["pull_request"]["head"]["sha"])
         return ""
 
     def _workflow_file(self) -> str:
@@ -94,12 +96,8 @@ class GitHub:
 
     def summary(self, markdown: str) -> None:
         text = markdown.rstrip() + "\n"
-        if len(text.encode()) > _SUMMARY_LIMIT:
-            text = (
-                text.encode()[:_SUMMARY_LIMIT].decode(errors="ignore")
-                + "\n\n... cut: it is too long for a summary\n"
-            )
-        self._append("GITHUB_STEP_SUMMARY", text)
+        limit = _SUMMARY_LIMIT * len(text) // len(text.encode())
+        self._append("GITHUB_STEP_SUMMARY", shortened(text, limit, "... cut: it is too long for a summary"))
 
     def outputs(self, values: Mapping[str, str]) -> None:
         for name, value in values.items():
@@ -109,6 +107,78 @@ class GitHub:
         """Set environment variables for the later steps of the job."""
         for name, value in values.items():
             self._append("GITHUB_ENV", prepare_key_value_message(name, value) + "\n")
+
+    def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:
+        """By the REST API, with FAST_GITHUB_TOKEN. There is one comment for each workflow, job and name."""
+        tasks: list[tuple[str, str, Callable[[Rest], str]]] = []
+        number = self._pull_request()
+        if comment and not number:
+            self.annotate("notice", "no comment: this run belongs to no pull request", title="FAST")
+        elif comment:
+            marker = (
+                f"<!-- fast-action: {self._workflow_file()} {self._environ.get('GITHUB_JOB', '')} {name} -->"
+            )
+            text = shortened(
+                comment, COMMENT_LIMIT - len(marker) - 1, "... cut: it is too long for a comment"
+            )
+            tasks.append(("comment", "pull-requests", lambda api: api.keep_comment(number, marker, text)))
+        if sarif:
+            sha, ref = self._environ.get("GITHUB_SHA", ""), self._environ.get("GITHUB_REF", "")
+            upload = partial(Rest.upload_sarif, path=sarif, sha=sha, ref=ref)
+            tasks.append(("code scanning", "security-events", upload))
+        lacking = False
+        for title, _, task in tasks:
+            try:
+                self._write(f"{title}: {task(self._rest())}")
+            except Refused as refusal:
+                lacking |= refusal.lacking
+                self.annotate("warning", f"{title}: not done: {refusal}", title="FAST")
+        if lacking:
+            self._explain_permissions([permission for _, permission, _ in tasks])
+
+    def _rest(self) -> Rest:
+        get = self._environ.get
+        if not get("FAST_GITHUB_TOKEN", ""):
+            raise Refused("there is no token in FAST_GITHUB_TOKEN", lacking=True)
+        proxies = {get(name) for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")}
+        return Rest(
+            url=get("GITHUB_API_URL", "") or "https://api.github.com",
+            token=get("FAST_GITHUB_TOKEN", ""),
+            repository=get("GITHUB_REPOSITORY", ""),
+            past_proxies=bool(get("FAST_PROXY")) and get("FAST_PROXY") in proxies,
+        )
+
+    def _explain_permissions(self, wanted: list[str]) -> None:
+        if self._is_fork():
+            self._write(
+                "A pull request from a fork gets a token that may only read; the job goes on without."
+            )
+            return
+        self._write("To allow it, give the job in the workflow file:")
+        self._write("")
+        for line in permissions_block(wanted):
+            self._write(f"    {line}")
+        self._write("")
+
+    def _pull_request(self) -> int:
+        """The number of the pull request that this run is for; 0 for none."""
+        event = self._event()
+        found = event.get("pull_request") or {}
+        issue = event.get("issue") or {}
+        number = found.get("number") or (issue.get("number") if issue.get("pull_request") else 0)
+        return int(number or 0)
+
+    def _is_fork(self) -> bool:
+        with suppress(KeyError, TypeError):
+            ends = self._event()["pull_request"]
+            return bool(ends["head"]["repo"]["full_name"] != ends["base"]["repo"]["full_name"])
+        return False
+
+    def _event(self) -> dict[str, Any]:
+        with suppress(OSError, ValueError, KeyError):
+            event = json.loads(Path(self._environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+            return event if isinstance(event, dict) else {}
+        return {}
 
     def _command(self, command: str, message: str, properties: Mapping[str, object] | None = None) -> None:
         self._write(str(Command(command, dict(properties or {}), message)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastci.platforms.platform import Context, Level
+from fastci.platforms.platform import Context, Level, shard_of
 
 Print = Callable[[str], None]
 
@@ -41,6 +41,7 @@ class GitLab:
             url=get("CI_JOB_URL", ""),
             # `path@project` names a file of another repository: not one that a report could point into.
             job_file="" if "@" in get("CI_CONFIG_PATH", "") else get("CI_CONFIG_PATH", ""),
+            shard=shard_of(get("CI_NODE_INDEX", ""), get("CI_NODE_TOTAL", ""), first=1),
         )
 
     def mask(self, value: str) -> None:
@@ -75,3 +76,8 @@ class GitLab:
         ]
         with (folder / OUTPUTS).open("a", encoding="utf-8") as file:
             file.writelines(lines)
+
+    def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:
+        """Says so: there is nothing to publish to."""
+        if comment or sarif:
+            self.annotate("warning", f"a comment or code scanning is not to be had on {self.name}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from fastci.platforms.platform import Context, Level
 
@@ -43,3 +44,8 @@ class Local:
 
     def outputs(self, values: Mapping[str, str]) -> None:
         pass
+
+    def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:
+        """Says so: there is nothing to publish to."""
+        if comment or sarif:
+            self.annotate("warning", f"a comment or code scanning is not to be had on {self.name}")

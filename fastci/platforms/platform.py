@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 Level = Literal["notice", "warning", "error"]
@@ -12,7 +13,8 @@ Level = Literal["notice", "warning", "error"]
 class Context:
     """Facts of the job; empty where the CI does not tell. `job` names this very job, matrix cell and attempt.
 
-    `job_file` is the repository path of the file that defines the job.
+    `job_file` is the repository path of the file that defines the job, `shard` is i/n for the i-th of n jobs
+    that the CI runs in parallel.
     """
 
     repository: str = ""
@@ -22,6 +24,15 @@ class Context:
     job: str = ""
     url: str = ""
     job_file: str = ""
+    shard: str = ""
+
+
+def shard_of(index: str, total: str, *, first: int) -> str:
+    """i/n from a CI's own variables, of which `first` is the first index; empty where they say nothing."""
+    if not (index.isdecimal() and total.isdecimal()):
+        return ""
+    number = int(index) - first + 1
+    return f"{number}/{int(total)}" if 1 <= number <= int(total) else ""
 
 
 class Platform(Protocol):
@@ -46,3 +57,9 @@ class Platform(Protocol):
 
     def outputs(self, values: Mapping[str, str]) -> None:
         """Hand values to later steps."""
+
+    def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:
+        """Keep one comment of this name on the pull or merge request, hand a SARIF file to code scanning.
+
+        What is empty was not asked for. Says what came of it; what is not allowed is told, never an error.
+        """

@@ -7,6 +7,7 @@ where no forge interprets markup, mentions or references (CommonMark 6.1).
 import re
 from collections.abc import Iterator
 
+from fastci.reports.coverage import POINT_STATES, coverage_of
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import count, duration, one_line, prose, shorten, visible
 from fastci.reports.summary import failures, ordered, reached_by, summarize, type_name
@@ -20,7 +21,7 @@ _MARKUP = re.compile(r"[^\w\s,./'\"-]|_|(?<=www)\.", re.ASCII)
 
 
 def render(run: Run) -> str:
-    return "\n".join([*_head(run), *_findings(run), *_not_tested(run), ""])
+    return "\n".join([*_head(run), *_findings(run), *_not_tested(run), *_coverage(run), *_timeline(run), ""])
 
 
 def _head(run: Run) -> Iterator[str]:
@@ -100,6 +101,44 @@ def _not_tested(run: Run) -> Iterator[str]:
         yield f"- seen, not testable: {number:,} {_code(name)}"
     for message in run.messages:
         yield f"- {_code(message)}"
+
+
+def _coverage(run: Run) -> Iterator[str]:
+    """What was tested of each route, folded away."""
+    routes = coverage_of(run)
+    if not routes:
+        return
+    yield ""
+    yield f"<details><summary>Coverage of {count(len(routes), 'route')}</summary>"
+    yield ""
+    yield "| Route | Points | Tested | Failed | Skipped | Impossible | Requests |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for route in routes[:_MOST_ROWS]:
+        numbers = [len(route.points), *(route.states[state] for state in POINT_STATES)]
+        numbers.append(sum(check.requests for check in route.checks))
+        cells = " | ".join(f"{number:,}" for number in numbers)
+        yield f"| {_code(f'{route.method} {route.route}')} | {cells} |"
+    if len(routes) > _MOST_ROWS:
+        yield ""
+        yield f"{len(routes) - _MOST_ROWS:,} more are in the HTML and JSON reports."
+    yield ""
+    yield "</details>"
+
+
+def _timeline(run: Run) -> Iterator[str]:
+    """The steps of the job, folded away."""
+    if not run.steps:
+        return
+    total = duration(sum(step.seconds for step in run.steps))
+    yield ""
+    yield f"<details><summary>Timeline: {total}</summary>"
+    yield ""
+    yield "| Step | State | Took | |"
+    yield "|---|---|---:|---|"
+    for step in run.steps:
+        yield f"| {_text(step.name)} | {step.state} | {duration(step.seconds)} | {_code(step.note)} |"
+    yield ""
+    yield "</details>"
 
 
 def _code(text: str, limit: int = 200) -> str:

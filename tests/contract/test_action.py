@@ -57,7 +57,7 @@ def test_action_folder_holds_no_dependencies():
 
 
 def test_action_modes_are_the_commands_of_its_program():
-    assert set(MODES) == set(COMMANDS) - {"post"}
+    assert set(MODES) == set(COMMANDS)
 
 
 def test_action_documents_exactly_the_outputs_that_are_set():

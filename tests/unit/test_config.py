@@ -150,3 +150,15 @@ def test_options_of_all_rows_are_distinct():
 def test_rendered_table_has_a_row_for_each_variable():
     text = render_variables()
     assert all(f"| `{name}`" in text for name in VARIABLES)
+
+
+@pytest.mark.parametrize(("value", "shard"), [("1/1", (1, 1)), ("2/5", (2, 5)), ("1000/1000", (1000, 1000))])
+def test_shard_of_the_right_form_is_read(value, shard):
+    assert parse_settings({"FAST_SHARD": value}).fast_shard == shard
+
+
+@pytest.mark.parametrize("value", ["0/3", "4/3", "3", "1/0", "a/b", "1/1001", "auto", "-1/2"])
+def test_shard_of_another_form_is_refused_with_what_is_allowed(value):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_settings({"FAST_SHARD": value})
+    assert "i/n with 1 <= i <= n" in caught.value.faults[0]

@@ -40,6 +40,13 @@ class Job:
     request: Request
     points: Sequence[Point]
 
+    @property
+    def cost(self) -> int:
+        """About how many requests it sends: what it tries at a point, at each of them."""
+        extension = self.extension
+        tries = len(extension.sendings) or len(extension.payloads) * len(extension.methods)
+        return max(tries, 1) * max(len(self.points), 1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:

@@ -163,6 +163,22 @@ class Plan:
         return f"FILE_EXTENSIONS_TO_EXCLUDE names {ending[1:]}" if ending else ""
 
 
+class Deal:
+    """Deals test sets to the shards of a run, each to the one that has least to do so far.
+
+    Every shard deals alike, so that together they test everything once.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self.costs = [0] * shards
+
+    def next(self, cost: int) -> int:
+        """The shard, counted from 0, that gets the next test set of about `cost` requests."""
+        shard = self.costs.index(min(self.costs))
+        self.costs[shard] += cost
+        return shard
+
+
 def phase_of(request: Request, response: Response) -> tuple[Phase, str]:
     """When a baseline is tested, and for the last phase the reason."""
     path = urlsplit(request.target.decode("latin-1")).path if request.target.startswith(b"/") else ""

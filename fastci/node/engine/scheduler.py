@@ -11,7 +11,7 @@ from fastci.node.dsl import Credentials, Extension, Memory
 from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.observers import Observers
-from fastci.node.engine.plan import Item, Phase, Plan, Skipped, skipped
+from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, skipped
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
@@ -79,6 +79,9 @@ class Scheduler:
         self._on_found = on_found
         self._gate = gate
         self._share = share
+        number, shards = settings.fast_shard
+        self._shard = number - 1
+        self._deal = Deal(shards)
         scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
         self._scope = replace(scope, credentials=task.credentials)
         tried = [e for e in task.extensions if task.policy.tries(e.type, e.builtin)]
@@ -166,9 +169,10 @@ class Scheduler:
             raise several.exceptions[0] from None
 
     def _prepare(self, item: Item) -> _Prepared | None:
-        """Decide what is done with a baseline; None when that is nothing, or another process does it.
+        """Decide what is done with a baseline; None when that is nothing, or when another does it.
 
-        Every process decides on every baseline, so that all know alike what was collected before.
+        Every process of every shard decides on every baseline, so that all know alike what was collected
+        before.
         """
         check = Check(item=item)
         try:
@@ -179,6 +183,9 @@ class Scheduler:
             return None
         if isinstance(prepared, Skipped):
             self._leave_out(prepared)
+            return None
+        if self._deal.next(sum(job.cost for job in prepared.jobs)) != self._shard:
+            self.done += self._share.index == 0
             return None
         self._taken += 1
         if (self._taken - 1) % self._share.count != self._share.index:
@@ -226,8 +233,10 @@ class Scheduler:
 
     def _leave_out(self, left: Skipped) -> None:
         if self._share.index == 0:
-            self.checks.append(left.check())
             self.done += 1
+            # Told once in the whole run: the results of its shards add up to those of a whole one.
+            if self._shard == 0:
+                self.checks.append(left.check())
 
     async def _check(self, prepared: _Prepared) -> None:
         check = prepared.check

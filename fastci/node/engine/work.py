@@ -262,7 +262,7 @@ async def _work_on_share(task: Task, record: Record, share: Share, pipe: Connect
             known.checks = []
             tell("progress", known)
 
-    store = Store(record.path.parent.parent)
+    store = Store(record.path.parent.parent, key=task.settings.fast_record_key)
     work = asyncio.ensure_future(scheduler.work(store.baselines(record)))
     loop.add_reader(pipe.fileno(), hear)
     reporter = asyncio.ensure_future(report())

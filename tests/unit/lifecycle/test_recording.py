@@ -30,7 +30,17 @@ def test_recording_gives_the_node_its_mode_its_record_and_what_the_user_set(tmp_
     assert (launch.labels.build_id, launch.labels.record_id) == ("b7", "rec_0001")
 
 
-def test_recording_never_gives_a_secret_to_our_own_node(tmp_path):
+def test_recording_gives_our_own_node_the_secrets_that_are_its_own(tmp_path):
+    proxy = "http://name:word@proxy:3128"
+    stage = make_stage(tmp_path, FAST_RECORD_KEY="5a" * 32, FAST_UPSTREAM_PROXY=proxy)
+    Recording(stage).start_recording()
+    (launch,) = stage.runtime.launches
+    assert launch.variables["FAST_RECORD_KEY"] == "5a" * 32
+    assert launch.variables["FAST_UPSTREAM_PROXY"] == proxy
+    assert "5a" * 32 not in str(launch.labels)
+
+
+def test_recording_never_gives_the_token_of_the_cloud_to_our_own_node(tmp_path):
     stage = make_stage(tmp_path, WALLARM_API_TOKEN="secret")
     Recording(stage).start_recording()
     assert "secret" not in str(stage.runtime.launches)

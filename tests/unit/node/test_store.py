@@ -1,5 +1,9 @@
+import contextlib
+import os
+import resource
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from fastci.node.store import Recorder, Store
 
 ORIGIN = Origin(scheme="http", host="shop.test", port=8000)
 REQUEST = parse_request(b"POST /a?b=\xff HTTP/1.1\r\nHost: shop.test\r\ncookie: s=1\r\n\r\n", b"\x00\xffbody")
+KEY = "5a" * 32
 RESPONSE = parse_response(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"answer")
 
 
@@ -156,17 +161,183 @@ def test_commit_to_full_disk_technical_error_and_kept_ones_stay(store: Store):
     recorder = store.create("r")
     add(recorder)
     recorder.commit()
-    recorder._connection.exec_driver_sql(f"PRAGMA max_page_count={sqlite_pages(recorder.path) + 2}")
     recorder.add(ORIGIN, REQUEST.with_body(b"x" * 100_000), RESPONSE, started=0.0, duration=0.0)
-    with pytest.raises(TechnicalError, match="cannot be written") as caught:
+    with full_disk(50_000), pytest.raises(TechnicalError, match="cannot be written") as caught:
         recorder.commit()
-    assert "full" in caught.value.why
+    assert caught.value.why == "File too large"
     assert recorder.count == 1
     assert store.choose().baselines == 1
 
 
-def sqlite_pages(path: Path) -> int:
-    with sqlite3.connect(path) as connection:
-        pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
+def test_close_on_full_disk_error_and_the_tail_keeps_what_the_file_does_not_take(store: Store):
+    recorder = store.create("r")
+    for _ in range(200):
+        add(recorder)
+        recorder.commit()
+    with (
+        full_disk(recorder.path.stat().st_size + 1),
+        pytest.raises(TechnicalError, match="cannot be written"),
+    ):
+        recorder.close()
+    assert recorder.path.stat().st_size < tails(store)[0].stat().st_size
+    assert len(list(store.baselines(store.choose()))) == 200
+    assert tails(store) == []
+
+
+def test_killed_recorder_tail_taken_over_by_whoever_opens_the_record(store: Store):
+    recorder = killed(store, 3)
+    assert len(tails(store)) == 1
+    record = store.choose()
+    assert (record.baselines, record.closed) == (3, None)
+    assert tails(store) == []
+    with sqlite3.connect(recorder.path) as connection:
+        assert connection.execute("SELECT sequence FROM baseline").fetchall() == [(1,), (2,), (3,)]
     connection.close()
-    return pages
+
+
+def test_tail_taken_over_twice_changes_nothing(store: Store):
+    recorder = killed(store, 3)
+    (tail,) = tails(store)
+    content = tail.read_bytes()
+    assert store.choose().baselines == 3
+    # What a kill between the transaction and the clearing away leaves.
+    tail.write_bytes(content)
+    assert [b.sequence for b in store.baselines(store.choose())] == [1, 2, 3]
+    assert recorder.count == 3
+
+
+def test_tail_of_living_recorder_read_but_left_alone(store: Store):
+    recorder = store.create("r")
+    for count in range(1, 4):
+        add(recorder)
+        recorder.commit()
+        assert len(list(store.baselines(store.choose()))) == count
+        assert len(tails(store)) == 1
+    recorder.close()
+    assert tails(store) == []
+    assert store.choose().baselines == 3
+
+
+def test_record_tidied_up_while_it_is_read_every_baseline_once(store: Store):
+    recorder = store.create("r")
+    for _ in range(600):
+        add(recorder)
+    recorder.commit()
+    recorder.tidy()
+    reading = store.baselines(store.choose())
+    first = [next(reading).sequence]
+    while recorder.tidy():
+        pass
+    add(recorder)
+    recorder.commit()
+    rest = [baseline.sequence for baseline in reading]
+    assert (first + rest)[:600] == list(range(1, 601))
+    assert [b.sequence for b in store.baselines(store.choose())] == list(range(1, 602))
+
+
+def test_tidy_while_the_file_is_locked_waits_for_a_better_moment(store: Store):
+    recorder = store.create("r")
+    recorder.see("tunnel", "b.test")
+    add(recorder)
+    recorder.commit()
+    with sqlite3.connect(recorder.path, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert recorder.tidy() is False
+        other.execute("ROLLBACK")
+    other.close()
+    assert recorder.tidy() is True
+    assert store.choose().seen == {("tunnel", "b.test"): 1}
+    assert [b.sequence for b in store.baselines(store.choose())] == [1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_tail_torn_at_any_byte_of_its_last_entry_all_before_it_read(store: Store, damage: str):
+    recorder = killed(store, 2)
+    (tail,) = tails(store)
+    start = tail.stat().st_size
+    add(other := store.create("other"))
+    other.commit()
+    (entry,) = (path.read_bytes() for path in tails(store) if "0002" in path.name)
+    content = tail.read_bytes()
+    record = store.records()[0]
+    for at in range(len(entry)):
+        torn = entry[:at] if damage == "cut" else entry[:at] + bytes((entry[at] ^ 1,)) + entry[at + 1 :]
+        tail.write_bytes(content + torn)
+        assert [b.sequence for b in store.baselines(record)] == [1, 2], at
+    assert start == len(content)
+    assert recorder.count == 2
+
+
+def test_tail_as_private_as_the_record(store: Store):
+    recorder = store.create("r")
+    add(recorder)
+    recorder.commit()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in store.records_dir.iterdir()} == {0o600}
+    assert len(list(store.records_dir.iterdir())) == 2
+
+
+def test_encrypted_record_holds_no_message_in_plain_text_and_the_key_opens_it(tmp_path: Path):
+    store = Store(tmp_path, key=KEY)
+    recorder = store.create("r")
+    for _ in range(2):
+        add(recorder)
+    recorder.commit()
+    secrets = (b"s=1", b"\x00\xffbody", b"answer", b"/a?b=")
+    assert not [s for path in store.records_dir.iterdir() for s in secrets if s in path.read_bytes()]
+    recorder.close()
+    assert not [s for s in secrets if s in recorder.path.read_bytes()]
+    record = store.choose()
+    assert record.encrypted
+    assert [(b.request, b.response) for b in store.baselines(record)] == [(REQUEST, RESPONSE)] * 2
+
+
+@pytest.mark.parametrize(("key", "error"), [("", "is encrypted"), ("0" * 64, "cannot be decrypted")])
+def test_encrypted_record_without_the_key_listed_but_not_read(tmp_path: Path, key: str, error: str):
+    recorder = Store(tmp_path, key=KEY).create("r")
+    add(recorder)
+    recorder.close()
+    store = Store(tmp_path, key=key)
+    record = store.choose()
+    with pytest.raises(UsageError, match=error) as caught:
+        list(store.baselines(record))
+    assert "FAST_RECORD_KEY" in caught.value.hint
+
+
+def test_encrypted_message_put_in_the_place_of_another_refused(tmp_path: Path):
+    store = Store(tmp_path, key=KEY)
+    recorder = store.create("r")
+    add(recorder)
+    add(recorder)
+    recorder.close()
+    with sqlite3.connect(recorder.path) as connection:
+        connection.execute("UPDATE baseline SET request_body = (SELECT request_body FROM baseline WHERE "
+                           "sequence = 1)")  # fmt: skip
+    connection.close()
+    with pytest.raises(UsageError, match=r"baseline bl_2 .* cannot be decrypted"):
+        list(store.baselines(store.choose()))
+
+
+def killed(store: Store, count: int) -> Recorder:
+    """A recorder whose process is gone: what it held open is closed, and nothing was tidied up."""
+    recorder = store.create("killed")
+    for _ in range(count):
+        add(recorder)
+        recorder.commit()
+    os.close(recorder._tail._handle)
+    recorder._file.close()
+    return recorder
+
+
+def tails(store: Store) -> list[Path]:
+    return sorted(store.records_dir.glob("*.tail"))
+
+
+@contextlib.contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """No file may become longer than this many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -71,3 +71,8 @@ def test_outputs_go_to_the_workspace_that_is_set(tmp_path: Path):
     environ = {**JOB, "CI_PROJECT_DIR": str(tmp_path), "FAST_WORKSPACE": "out"}
     GitLab(environ, print).outputs({"verdict": "passed"})
     assert (tmp_path / "out" / "outputs.env").is_file()
+
+
+def test_context_of_a_parallel_job_names_its_shard():
+    environ = {"GITLAB_CI": "true", "CI_NODE_INDEX": "3", "CI_NODE_TOTAL": "5"}
+    assert detect_platform(environ, print).context().shard == "3/5"

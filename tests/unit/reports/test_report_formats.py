@@ -298,8 +298,10 @@ def test_markdown_hostile_text_stays_in_its_code_span(hostile: Run):
     for code in list(page.iter("code")):
         code.text = ""
     assert not re.search(r"@some|#12", page.xpath("string()"))
-    (_, table) = page.iter("table")
-    assert {len(row) for row in table.iter("tr")} == {5}
+    (_, findings, coverage, timeline) = page.iter("table")
+    assert {len(row) for row in findings.iter("tr")} == {5}
+    assert {len(row) for row in coverage.iter("tr")} == {7}
+    assert {len(row) for row in timeline.iter("tr")} == {4}
 
 
 def test_markdown_code_span_with_backticks_cannot_be_left(sample: Run):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from fastci.node.engine.observers import Observers
-from fastci.node.engine.plan import Item, Phase, Plan, Skipped, phase_of
+from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, phase_of
 from fastci.node.engine.scope import Scope
 from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.points import list_points
@@ -199,3 +199,11 @@ def test_at_most_two_pages_observe_a_point():
 def test_short_values_have_no_observers():
     post = (request("POST", "/c", "text=abc"), response())
     assert not observers_of(post, (request("GET", "/x"), response(body="abc")))
+
+
+def test_test_sets_are_dealt_evenly_by_their_cost_and_to_the_first_first():
+    deal = Deal(3)
+    dealt = [deal.next(cost) for cost in (60, 10, 10, 10, 10, 10, 10, 30, 30)]
+    assert dealt[0] == 0
+    assert set(dealt) == {0, 1, 2}
+    assert max(deal.costs) - min(deal.costs) <= 10
