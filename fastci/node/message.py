@@ -102,12 +102,18 @@ class Request(_Fields):
     body: bytes = b""
 
     def head(self) -> bytes:
-        start = self.method + b" " + self.target + b" " + self.version + b"\r\n"
-        return start + b"".join(f.raw for f in self.fields) + b"\r\n"
+        return self._start_line() + b"".join(f.raw for f in self.fields) + b"\r\n"
 
     def render(self) -> bytes:
         """The bytes that go on the wire."""
-        return self.head() + self._framed(self.body)
+        return self._start_line() + self.tail()
+
+    def tail(self) -> bytes:
+        """What follows the start line."""
+        return b"".join([f.raw for f in self.fields]) + b"\r\n" + self._framed(self.body)
+
+    def _start_line(self) -> bytes:
+        return b"%b %b %b\r\n" % (self.method, self.target, self.version)
 
     def with_target(self, target: bytes) -> "Request":
         return Request(

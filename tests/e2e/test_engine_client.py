@@ -134,7 +134,7 @@ def test_client_does_not_take_an_unasked_answer_for_the_next_one():
         async with raw_server(talk) as origin:
             await client.send(origin, GET, method=b"GET", timeout=5)
             told.set()
-            idle = client._idle[origin][0]
+            idle = client.line(origin)._idle[0]
             while idle.alive:
                 await asyncio.sleep(0.01)
             task = asyncio.create_task(client.send(origin, GET, method=b"GET", timeout=5))
@@ -200,7 +200,7 @@ def test_endless_body_is_cut_at_the_limit():
         async with raw_server(talk) as origin:
             response, _ = await client.send(origin, GET, method=b"GET", timeout=20)
             assert len(response.body) == 200_000
-            assert not client._idle[origin]
+            assert not client.line(origin)._idle
 
     run(work())
 

@@ -6,6 +6,7 @@ the conditions beside them apply.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, excerpt_of
@@ -31,6 +32,11 @@ _PLACE_WORDS = {
 class Condition(Protocol):
     """One thing to look for in an answer; `texts` are its body in every form that is asked for."""
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it looks for the same whatever the attack was."""
+        ...
+
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None: ...
 
 
@@ -39,6 +45,10 @@ class AnyMarker:
     """A marker of the payload stands in the head, in the body, or in either ("response")."""
 
     where: str
+
+    @property
+    def fixed(self) -> bool:
+        return False
 
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None:
         if self.where != "body":
@@ -60,6 +70,10 @@ class Status:
 
     patterns: tuple[Pattern, ...]
 
+    @property
+    def fixed(self) -> bool:
+        return _are_fixed(self.patterns)
+
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None:
         status = str(reading.response.status)
         found = first_match(self.patterns, Text(status), attack.markers, whole=True)
@@ -74,6 +88,10 @@ class HeaderLine:
     """Any header line, `Name: value`, matches."""
 
     pattern: Pattern
+
+    @property
+    def fixed(self) -> bool:
+        return not self.pattern.has_markers
 
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None:
         for name, value in reading.lines:
@@ -94,6 +112,10 @@ class Header:
     name: Pattern
     values: tuple[Pattern, ...] | None
     empty: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        return _are_fixed((self.name, *(self.values or ())))
 
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None:
         meant = [
@@ -120,6 +142,10 @@ class Body:
 
     patterns: tuple[Pattern, ...]
 
+    @property
+    def fixed(self) -> bool:
+        return _are_fixed(self.patterns)
+
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None:
         for text in texts:
             found = first_match(self.patterns, text, attack.markers)
@@ -138,6 +164,10 @@ class Html:
 
     place: str
     patterns: tuple[Pattern, ...] = ()
+
+    @property
+    def fixed(self) -> bool:
+        return bool(self.patterns) and _are_fixed(self.patterns)
 
     def check(self, reading: Reading, texts: Sequence[Text], attack: Attack) -> Match | None:
         marker = attack.markers.text
@@ -161,7 +191,7 @@ class Html:
         return found[1] if found else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class ResponseRule:
     """One `response` item. Without conditions of its own it looks for any marker anywhere.
 
@@ -174,7 +204,21 @@ class ResponseRule:
     statuses: tuple[Pattern, ...] = ()
     unescape: tuple[str, ...] = ()
 
+    @cached_property
+    def fixed(self) -> bool:
+        """Whether the attack does not matter: then one look at a response is enough."""
+        return _are_fixed(self.statuses) and all(condition.fixed for condition in self.conditions)
+
     def check(self, reading: Reading, attack: Attack) -> Match | None:
+        if self.fixed:
+            if id(self) in reading.silent:
+                return None
+            if (match := self._look(reading, attack)) is None:
+                reading.silent[id(self)] = self
+            return match
+        return self._look(reading, attack)
+
+    def _look(self, reading: Reading, attack: Attack) -> Match | None:
         if self.html_only and not reading.is_html:
             return None
         if self.statuses:
@@ -206,8 +250,9 @@ class Detection:
 
     def decide(self, attack: Attack, response: Response, callbacks: Callbacks) -> Match | None:
         """What proves the flaw, None when nothing does. Raises ExtensionFault for a pattern that hangs."""
-        wanted = self.oob | self.delayed_oob
+        wanted = self.oob or self.delayed_oob
         if wanted and attack.markers.domain:
+            wanted = self.oob | self.delayed_oob
             seen = callbacks.kinds(attack.markers.domain) & wanted
             if seen:
                 kinds = " and ".join(kind.upper() for kind in sorted(seen))
@@ -227,6 +272,10 @@ class Detection:
         if fault:
             raise fault
         return None
+
+
+def _are_fixed(patterns: Sequence[Pattern]) -> bool:
+    return not any(pattern.has_markers for pattern in patterns)
 
 
 def _wanted(attack: Attack) -> list[tuple[str, str]]:

@@ -178,7 +178,7 @@ class Extension:
                     fresh = markers.fresh()
                     if fresh.domain or "DNS_MARKER" not in template:
                         attack = self.craft(place, template, method, fresh, markers)
-                        yield replace(attack, point=point.name)
+                        yield attack if place is point else replace(attack, point=point.name)
 
     def _places(self, request: Request, point: Point) -> list[Point]:
         """Where payloads go: the point itself, or those inside it, one for all members of an array."""
@@ -222,7 +222,8 @@ class Extension:
 
     def again(self, attack: Attack, markers: MarkerSource) -> Attack:
         """The same payload at the same place with fresh markers."""
-        return replace(attack.make(markers.fresh()), point=attack.point)
+        repeated = attack.make(markers.fresh())
+        return repeated if repeated.point == attack.point else replace(repeated, point=attack.point)
 
     def control(
         self, request: Request, point: Point | None, markers: MarkerSource, *, like: Attack | None = None

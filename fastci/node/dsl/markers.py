@@ -15,6 +15,8 @@ _WORD = re.compile("|".join(WORDS))
 _TEXT_LENGTH = 10
 _LABEL_LENGTH = 16
 _ALPHABET = string.ascii_lowercase + string.digits
+_PAIRS = [one + two for one in _ALPHABET for two in _ALPHABET]
+_STARTS = [one + two for one in string.ascii_lowercase for two in _ALPHABET]
 # A template engine or a locale may group digits: Java's and FreeMarker's defaults do.
 _GROUPINGS = (",", ".", "'", " ", "\u00a0", "\u202f", "\u2019")
 
@@ -43,13 +45,12 @@ class Markers:
         """A payload from its template. `delay` are the seconds that DELAY_MARKER stands for."""
         if "_MARKER" not in template:
             return template
-        values = {
-            "STR_MARKER": self.text,
-            "CALC_MARKER": self.expression,
-            "DNS_MARKER": self.domain,
-            "DELAY_MARKER": delay,
-        }
-        return _WORD.sub(lambda match: values[match[0]], template)
+        # No value holds a marker's word, so the order in which they are put in does not matter.
+        filled = template.replace("STR_MARKER", self.text)
+        if "_MARKER" in filled:
+            filled = filled.replace("CALC_MARKER", self.expression).replace("DNS_MARKER", self.domain)
+            filled = filled.replace("DELAY_MARKER", delay)
+        return filled
 
     def fill_pattern(self, template: str) -> str:
         """A detect pattern from its template: what is looked for in place of each marker, escaped."""
@@ -73,10 +74,16 @@ class MarkerSource:
 
     def fresh(self) -> Markers:
         """Markers that were not given before."""
-        label = self._word(_LABEL_LENGTH)
-        expression, result = self._product()
-        domain = f"{label}.{self._oob_domain}" if self._oob_domain else ""
-        return Markers(text=self._word(_TEXT_LENGTH), expression=expression, result=result, domain=domain)
+        draw = self._random.getrandbits
+        domain = f"{_word(draw(96), _LABEL_LENGTH)}.{self._oob_domain}" if self._oob_domain else ""
+        text = _word(draw(64), _TEXT_LENGTH)
+        while True:
+            bits = draw(64)
+            left, right = 1100 + bits % 8801, 1100 + (bits >> 32) % 8801
+            expression, result = f"{left}*{right}", str(left * right)
+            # One that ends in zeros could be shown as 1e7; one that the expression holds proves nothing.
+            if len(result) >= 7 and result[-2:] != "00" and result not in expression:
+                return Markers(text=text, expression=expression, result=result, domain=domain)
 
     def place(self, length: int) -> int:
         """A position in a value of this length, for the method `random`."""
@@ -87,14 +94,12 @@ class MarkerSource:
         first = self._random.choice("123456789")
         return first + "".join(self._random.choices(string.digits, k=length - 1))
 
-    def _word(self, length: int) -> str:
-        first = self._random.choice(string.ascii_lowercase)
-        return first + "".join(self._random.choices(_ALPHABET, k=length - 1))
 
-    def _product(self) -> tuple[str, str]:
-        while True:
-            left, right = self._random.randint(1100, 9900), self._random.randint(1100, 9900)
-            expression, result = f"{left}*{right}", str(left * right)
-            # One that ends in zeros could be shown as 1e7; one that the expression holds proves nothing.
-            if len(result) >= 7 and not result.endswith("00") and result not in expression:
-                return expression, result
+def _word(number: int, length: int) -> str:
+    """A word of an even length, made of a random number of more than five bits a character."""
+    pairs = [_STARTS[number % len(_STARTS)]]
+    number //= len(_STARTS)
+    for _ in range(length // 2 - 1):
+        pairs.append(_PAIRS[number % len(_PAIRS)])
+        number //= len(_PAIRS)
+    return "".join(pairs)

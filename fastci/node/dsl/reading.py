@@ -3,7 +3,6 @@
 import html
 import re
 import zlib
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -30,16 +29,20 @@ _HTML_START = re.compile(
     r"|[\t\n\f\r ]*<!--",
     re.I,
 )
-_RECENT = 4
+_RECENT = 8
 
 UNESCAPES = ("html", "json", "percent")
 
 
 class Reading:
-    """One response, decoded once. Every text is a `str`; bytes that fit no charset become U+FFFD."""
+    """One response, decoded once. Every text is a `str`; bytes that fit no charset become U+FFFD.
+
+    `silent` is for those who look: what found nothing in it and would find nothing again.
+    """
 
     def __init__(self, response: Response) -> None:
         self.response = response
+        self.silent: dict[int, object] = {}
         self._texts: dict[str, Text] = {}
 
     @cached_property
@@ -110,17 +113,29 @@ class Reading:
         return data
 
 
+class _Readings:
+    """The readings of late: conditions ask one after the other, and a target says the same again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Reading] = {}
+
+    def of(self, response: Response) -> Reading:
+        # Equal heads share their fields, so these need not be compared one by one.
+        key = (id(response.fields), response.status, response.reason, response.body)
+        reading = self._known.get(key)
+        if reading is None:
+            if len(self._known) >= _RECENT:
+                del self._known[next(iter(self._known))]
+            reading = self._known[key] = Reading(response)
+        return reading
+
+
+_readings = _Readings()
+
+
 def read(response: Response) -> Reading:
-    """The reading of this response object. The last few are kept: conditions ask one after the other."""
-    for reading in _recent:
-        if reading.response is response:
-            return reading
-    reading = Reading(response)
-    _recent.append(reading)
-    return reading
-
-
-_recent: deque[Reading] = deque(maxlen=_RECENT)
+    """The reading of a response. It is shared by those whose head and body are the same bytes."""
+    return _readings.of(response)
 
 
 def _decompress(data: bytes, coding: str) -> bytes:

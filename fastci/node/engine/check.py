@@ -266,7 +266,10 @@ class CheckRunner:
             else:
                 answer = await probe.ask(attack)
                 if answer.match is None:
-                    if await self._session_was_renewed(answer):
+                    status = answer.direct.response.status
+                    if status == self._control.response.status and not 300 <= status < 400:
+                        self._refusals = 0
+                    elif await self._session_was_renewed(answer):
                         return False
                     continue
                 evidence = await probe.confirm(attack, answer)
@@ -283,10 +286,6 @@ class CheckRunner:
         Raises SessionLost when it is and does not come back. Where the control is fine the attacks are what
         is refused, and the next look is put off.
         """
-        control, reply = self._control.response, answer.direct.response
-        if reply.status == control.status and (reply.status < 300 or reply.status >= 400):
-            self._refusals = 0
-            return False
         if not self._check.alike or not self._judge(answer.direct).session_lost:
             self._refusals = 0
             return False

@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 import time
-from collections import defaultdict
 from contextlib import suppress
+from time import perf_counter
 from typing import cast
 
 from fastci.node.engine.wire import NotHttp, ResponseReader
@@ -25,13 +25,38 @@ class NoAnswer(ConnectionError):
     """The connection ended before a response head came."""
 
 
-class _Connection(asyncio.Protocol):
-    """One connection; carries one request at a time."""
+class _Outbox:
+    """What is written in one turn of the event loop goes out together, at its end.
 
-    __slots__ = ("_deadline", "_done", "_loop", "_reader", "_timer", "_timer_at", "_transport", "alive")
+    A target that falls asleep after each request costs every one of them its waking up, which is more than
+    all that the client itself does for it.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._waiting: list[tuple[asyncio.Transport, bytes]] = []
+
+    def put(self, transport: asyncio.Transport, data: bytes) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append((transport, data))
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for transport, data in waiting:
+            transport.write(data)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; carries one request at a time."""
+
+    __slots__ = (
+        "_deadline", "_done", "_loop", "_outbox", "_reader", "_timer", "_timer_at", "_transport", "alive",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: _Outbox) -> None:
+        self._loop = loop
+        self._outbox = outbox
         self._transport: asyncio.Transport | None = None
         self._reader: ResponseReader | None = None
         self._done: asyncio.Future[None] | None = None
@@ -56,7 +81,7 @@ class _Connection(asyncio.Protocol):
         # A timer that is still running from earlier requests serves for this one too: it looks at _deadline.
         if self._timer is None or self._timer_at > self._deadline:
             self._set_timer(timeout)
-        self._transport.write(data)
+        self._outbox.put(self._transport, data)
         return done
 
     def finish(self) -> None:
@@ -120,6 +145,64 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
+class Line:
+    """The way to one origin: its kept-alive connections."""
+
+    def __init__(self, client: "WireClient", origin: Origin) -> None:
+        self._client = client
+        self._origin = origin
+        self._idle: list[_Connection] = []
+        self._limit = client.body_limit
+
+    async def send(
+        self, data: bytes, *, method: bytes, timeout: float, alone: bool = False
+    ) -> tuple[Response, float]:
+        """`WireClient.send` for this origin."""
+        if not alone:
+            idle = self._idle
+            while idle:
+                connection = idle.pop()
+                if connection.alive:
+                    with suppress(NoAnswer):
+                        return await self._exchange(connection, data, method, timeout, alone)
+                    break
+        connection = await self.open()
+        return await self._exchange(connection, data, method, timeout, alone)
+
+    def keep(self, connection: _Connection) -> None:
+        """Hold an idle connection for the next request, or close it where there are enough."""
+        if len(self._idle) < self._client.idle_limit:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    async def open(self) -> _Connection:
+        """A new connection. Raises Unreachable."""
+        return await self._client.open(self._origin)
+
+    async def _exchange(
+        self, connection: _Connection, data: bytes, method: bytes, timeout: float, alone: bool
+    ) -> tuple[Response, float]:
+        reader = ResponseReader(method=method, limit=self._limit)
+        reusable = False
+        begin = perf_counter()
+        try:
+            await connection.start(data, reader, timeout)
+            elapsed = perf_counter() - begin
+            reusable = reader.reusable and connection.alive and not alone
+        finally:
+            connection.finish()
+            if reusable:
+                self.keep(connection)
+            else:
+                connection.close()
+        return reader.response(), elapsed
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+
 class WireClient:
     """A pool of connections per origin. Certificates are not verified: few test targets have real ones.
 
@@ -133,12 +216,19 @@ class WireClient:
         connect_timeout: float = CONNECT_TIMEOUT,
         idle_limit: int = 32,
     ) -> None:
-        self._body_limit = body_limit
+        self.body_limit = body_limit
+        self.idle_limit = idle_limit
         self._connect_timeout = connect_timeout
-        self._idle_limit = idle_limit
-        self._idle: defaultdict[Origin, list[_Connection]] = defaultdict(list)
+        self._lines: dict[Origin, Line] = {}
+        self._outbox: _Outbox | None = None
         self._tls = _trusting_context()
         self.opened = 0
+
+    def line(self, origin: Origin) -> Line:
+        """The way to an origin; the same one for the same origin."""
+        if origin not in self._lines:
+            self._lines[origin] = Line(self, origin)
+        return self._lines[origin]
 
     async def send(
         self, origin: Origin, data: bytes, *, method: bytes, timeout: float, alone: bool = False
@@ -150,49 +240,22 @@ class WireClient:
         A kept-alive connection that turns out to be dead before any byte of the answer is replaced once.
         Raises Unreachable, NoAnswer, NotHttp (all OSError) or TimeoutError.
         """
-        pool = self._idle[origin]
-        reused = None if alone else _alive(pool)
-        if reused is not None:
-            with suppress(NoAnswer):
-                return await self._exchange(reused, pool, data, method, timeout, alone)
-        connection = await self._open(origin)
-        return await self._exchange(connection, pool, data, method, timeout, alone)
+        return await self.line(origin).send(data, method=method, timeout=timeout, alone=alone)
 
     async def connect(self, origin: Origin) -> None:
         """Open a connection and keep it for the next request. Raises Unreachable."""
-        self._idle[origin].append(await self._open(origin))
+        line = self.line(origin)
+        line.keep(await line.open())
 
-    async def _exchange(
-        self,
-        connection: _Connection,
-        pool: list[_Connection],
-        data: bytes,
-        method: bytes,
-        timeout: float,
-        alone: bool,
-    ) -> tuple[Response, float]:
-        reader = ResponseReader(method=method, limit=self._body_limit)
-        reusable = False
-        begin = time.perf_counter()
-        try:
-            await connection.start(data, reader, timeout)
-            elapsed = time.perf_counter() - begin
-            reusable = reader.reusable and connection.alive and not alone
-        finally:
-            connection.finish()
-            if reusable and len(pool) < self._idle_limit:
-                pool.append(connection)
-            else:
-                connection.close()
-        return reader.response(), elapsed
-
-    async def _open(self, origin: Origin) -> _Connection:
+    async def open(self, origin: Origin) -> _Connection:
+        """A new connection to an origin. Raises Unreachable."""
         loop = asyncio.get_running_loop()
+        outbox = self._outbox = self._outbox or _Outbox(loop)
         secure = origin.scheme == "https"
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop),
+                    lambda: _Connection(loop, outbox),
                     origin.host,
                     origin.port,
                     ssl=self._tls if secure else None,
@@ -207,17 +270,8 @@ class WireClient:
 
     def close(self) -> None:
         """Drop every idle connection."""
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
-
-
-def _alive(pool: list[_Connection]) -> _Connection | None:
-    while pool:
-        connection = pool.pop()
-        if connection.alive:
-            return connection
-    return None
+        for line in self._lines.values():
+            line.close()
 
 
 def _trusting_context() -> ssl.SSLContext:

@@ -54,14 +54,16 @@ class Probe:
     async def ask(self, attack: Attack) -> Answer:
         """Send an attack and look at its answer, then at where it redirects, then at the observers."""
         direct = await self.channel.send(attack.request)
-        if not direct.response.status:
+        status = direct.response.status
+        if not status:
             return Answer(direct=direct)
         if match := self.extension.detect(attack, direct.response):
             return Answer(direct=direct, match=match, shown=direct)
-        async for target, reply in self._follow(attack.request, direct):
-            if match := self.extension.detect(attack, reply.response):
-                note = f"shown by {target}, where the answer redirects to"
-                return Answer(direct=direct, match=match, shown=reply, note=note)
+        if 300 <= status < 400:
+            async for target, reply in self._follow(attack.request, direct):
+                if match := self.extension.detect(attack, reply.response):
+                    note = f"shown by {target}, where the answer redirects to"
+                    return Answer(direct=direct, match=match, shown=reply, note=note)
         for page in self.observers:
             reply = await self.channel.send(page)
             if reply.response.status and (match := self.extension.detect(attack, reply.response)):

@@ -23,11 +23,9 @@ class Target:
         path = target if target.startswith(b"/") else b"/" + target
         return str(self.origin) + (self.base + path).decode("latin-1")
 
-    def wire(self, request: Request) -> bytes:
-        """The bytes to send; a target that is no path (attacks make such) goes out as it is."""
-        if self.base and request.target.startswith(b"/"):
-            request = request.with_target(self.base + request.target)
-        return request.render()
+    def address(self, target: bytes) -> bytes:
+        """The request target as it is sent; one that is no path (attacks make such) stays as it is."""
+        return self.base + target if self.base and target.startswith(b"/") else target
 
     def inside(self, request: Request, location: bytes) -> bytes | None:
         """The request target a redirect leads to, None when it leaves the authority or means nothing.

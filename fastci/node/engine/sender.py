@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import deque
 from dataclasses import dataclass
 
 from fastci import results
@@ -22,6 +22,7 @@ _PATIENCE_WHEN_IT_LIVED = 10.0
 _PATIENCE_AT_START = 2.0
 _SILENCES_BEFORE_CHECK = 5
 _CONNECT_ATTEMPTS = 3
+_RATE_OVER = 10.0
 
 
 class TargetDown(ConnectionError):
@@ -53,24 +54,19 @@ class Reply:
 
 
 class Meter:
-    """Counts requests and tells the rate of the last ten seconds (FAST: `current_rps`)."""
+    """Counts requests in `total` and tells the rate of the last ten seconds (FAST: `current_rps`)."""
 
     def __init__(self) -> None:
         self.total = 0
-        self._seconds: Counter[int] = Counter()
-
-    def count(self) -> None:
-        self.total += 1
-        second = int(time.monotonic())
-        if second not in self._seconds and len(self._seconds) > 20:
-            for old in [s for s in self._seconds if s < second - 10]:
-                del self._seconds[old]
-        self._seconds[second] += 1
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def rate(self) -> float:
-        """Requests of the last ten whole seconds, divided by ten."""
-        now = int(time.monotonic())
-        return sum(self._seconds[s] for s in range(now - 10, now)) / 10
+        """Requests of the last ten seconds, divided by ten; as exact as it is asked often."""
+        now = time.monotonic()
+        self._marks.append((now, self.total))
+        while len(self._marks) > 1 and self._marks[1][0] <= now - _RATE_OVER:
+            self._marks.popleft()
+        return (self.total - self._marks[0][1]) / max(_RATE_OVER, now - self._marks[0][0])
 
 
 class _Health:
@@ -170,11 +166,15 @@ class Channel:
         self.timing = sender.timing
         self.needs_tokens: Request | None = None
         self.timeout = ANSWER_TIMEOUT
-        self._framed: tuple[tuple[Field, ...], bytes, bool] = ((), b"", False)
         self.sent = 0
         self._sender = sender
-        self._pace = Pace(rate)
+        self._line = sender.client.line(target.origin)
+        self._paces = [pace for pace in (Pace(rate), sender.pace) if pace.limits]
         self._health = sender.health(target.origin)
+        self._fields: tuple[Field, ...] | None = None
+        self._body = b""
+        self._tail = b""
+        self._framed = False
 
     async def renew_session(self, request: Request) -> bool:
         """Get new values for what keeps this request logged in; False when there is nothing to get."""
@@ -198,50 +198,51 @@ class Channel:
         if self.needs_tokens is not None and not is_control:
             await self.renew_tokens(self.needs_tokens)
         request = self.sessions.refresh(self.target.origin, request)
-        data = self.target.wire(request)
+        data = self._wire(request)
+        method, health = request.method, self._health
+        alone = not (is_control or (self._framed and _is_one_line(request.target, method)))
         limit = self.timeout if timeout is None else timeout
-        alone = not is_control and not self._frames_itself(request)
         failure = ""
         begin = time.monotonic()
         for _ in range(_CONNECT_ATTEMPTS):
-            self._health.check()
-            if self._pace.limits:
-                await self._pace.wait()
-            if self._sender.pace.limits:
-                await self._sender.pace.wait()
-            begin = time.monotonic()
+            if health.reason:
+                health.check()
+            for pace in self._paces:
+                await pace.wait()
             try:
-                response, elapsed = await self._sender.client.send(
-                    self.target.origin, data, method=request.method, timeout=limit, alone=alone
-                )
+                response, elapsed = await self._line.send(data, method=method, timeout=limit, alone=alone)
             except Unreachable as error:
                 failure = str(error)
-                await self._health.refused()
+                await health.refused()
             except OSError as error:
                 self._count()
                 failure = str(error)
-                await self._health.silent(failure)
+                await health.silent(failure)
                 break
             else:
                 self._count()
-                self._health.answered(data, request.method, is_control=is_control)
+                health.answered(data, method, is_control=is_control)
                 return Reply(sent=data, response=response, elapsed=elapsed)
         waited = time.monotonic() - begin
         return Reply(sent=data, response=Response(status=0), elapsed=waited, failure=failure)
 
     def _count(self) -> None:
         self.sent += 1
-        self._sender.meter.count()
+        self._sender.meter.total += 1
 
-    def _frames_itself(self, request: Request) -> bool:
-        """Whether every server reads these bytes as exactly one request; most differ in their target only."""
-        if b"\n" in request.target or b"\n" in request.method or request.method in (b"HEAD", b"CONNECT"):
-            return False
-        fields, body, sound = self._framed
-        if request.fields is not fields or request.body is not body:
-            sound = _is_framed(request)
-            self._framed = (request.fields, request.body, sound)
-        return sound
+    def _wire(self, request: Request) -> bytes:
+        """The bytes of a request. Most differ from the one before in their target only."""
+        if request.fields is not self._fields or request.body is not self._body:
+            self._fields, self._body = request.fields, request.body
+            self._tail = request.tail()
+            self._framed = _is_framed(request)
+        target = self.target.address(request.target)
+        return b"%b %b %b\r\n%b" % (request.method, target, request.version, self._tail)
+
+
+def _is_one_line(target: bytes, method: bytes) -> bool:
+    """Whether a server reads the start line as one; to HEAD and CONNECT some answer more than they should."""
+    return b"\n" not in target and b"\n" not in method and method not in (b"HEAD", b"CONNECT")
 
 
 def _is_framed(request: Request) -> bool:

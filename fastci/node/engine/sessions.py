@@ -37,6 +37,8 @@ class Sessions:
 
     def refresh(self, origin: Origin, request: Request) -> Request:
         """The request with the newest values in place of recorded ones."""
+        if not self._fresh:
+            return request
         for old, new in self._fresh.get(origin, {}).items():
             request = _replaced(request, old, new)
             if (quoted := quote_plus(old).encode()) != old:
