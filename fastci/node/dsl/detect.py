@@ -206,19 +206,10 @@ class ResponseRule:
 
     @cached_property
     def fixed(self) -> bool:
-        """Whether the attack does not matter: then one look at a response is enough."""
+        """Whether the attack does not matter."""
         return _are_fixed(self.statuses) and all(condition.fixed for condition in self.conditions)
 
     def check(self, reading: Reading, attack: Attack) -> Match | None:
-        if self.fixed:
-            if id(self) in reading.silent:
-                return None
-            if (match := self._look(reading, attack)) is None:
-                reading.silent[id(self)] = self
-            return match
-        return self._look(reading, attack)
-
-    def _look(self, reading: Reading, attack: Attack) -> Match | None:
         if self.html_only and not reading.is_html:
             return None
         if self.statuses:
@@ -240,7 +231,7 @@ class ResponseRule:
         return None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Detection:
     """The whole section. `oob` and `delayed_oob` are the kinds of callbacks that prove the flaw."""
 
@@ -260,6 +251,8 @@ class Detection:
         if not response.status or not self.rules:
             return None
         reading = read(response)
+        if id(self) in reading.silent:
+            return None
         fault: ExtensionFault | None = None
         for rule in self.rules:
             try:
@@ -271,7 +264,14 @@ class Detection:
                 return match
         if fault:
             raise fault
+        if self._is_fixed:
+            reading.silent[id(self)] = self
         return None
+
+    @cached_property
+    def _is_fixed(self) -> bool:
+        """Whether one look at a response is enough, as the attack does not matter."""
+        return all(rule.fixed for rule in self.rules)
 
 
 def _are_fixed(patterns: Sequence[Pattern]) -> bool:

@@ -114,12 +114,18 @@ class Reading:
 
 
 class _Readings:
-    """The readings of late: conditions ask one after the other, and a target says the same again and again."""
+    """The readings of late: conditions ask one after the other, and a target repeats itself."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Reading] = {}
+        self._last: Reading | None = None
 
     def of(self, response: Response) -> Reading:
+        if self._last is None or self._last.response is not response:
+            self._last = self._find(response)
+        return self._last
+
+    def _find(self, response: Response) -> Reading:
         # Equal heads share their fields, so these need not be compared one by one.
         key = (id(response.fields), response.status, response.reason, response.body)
         reading = self._known.get(key)

@@ -2,12 +2,10 @@
 
 import asyncio
 import ssl
-import time
-from contextlib import suppress
 from time import perf_counter
 from typing import cast
 
-from fastci.node.engine.wire import NotHttp, ResponseReader
+from fastci.node.engine.wire import Answer, NotHttp, ResponseReader, read_at_once
 from fastci.node.message import Origin, Response
 
 BODY_LIMIT = 4 << 20
@@ -51,15 +49,18 @@ class _Connection(asyncio.Protocol):
     """One connection; carries one request at a time."""
 
     __slots__ = (
-        "_deadline", "_done", "_loop", "_outbox", "_reader", "_timer", "_timer_at", "_transport", "alive",
+        "_deadline", "_done", "_limit", "_loop", "_method", "_outbox", "_reader", "_timer", "_timer_at",
+        "_transport", "alive",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: _Outbox) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: _Outbox, limit: int) -> None:
         self._loop = loop
         self._outbox = outbox
+        self._limit = limit
         self._transport: asyncio.Transport | None = None
+        self._method = b""
         self._reader: ResponseReader | None = None
-        self._done: asyncio.Future[None] | None = None
+        self._done: asyncio.Future[Answer] | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -69,17 +70,17 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.alive = True
 
-    def start(self, data: bytes, reader: ResponseReader, timeout: float) -> asyncio.Future[None]:
-        """Send `data` and let `reader` take the answer; done when that has ended.
+    def start(self, data: bytes, method: bytes, timeout: float) -> "asyncio.Future[Answer]":
+        """Send `data`; the answer comes when it has ended.
 
         The future carries OSError kinds and TimeoutError. Call `finish` afterwards in any case.
         """
         assert self._transport is not None
-        self._reader = reader
+        self._method = method
         self._done = done = self._loop.create_future()
-        self._deadline = time.monotonic() + timeout
+        self._deadline = deadline = perf_counter() + timeout
         # A timer that is still running from earlier requests serves for this one too: it looks at _deadline.
-        if self._timer is None or self._timer_at > self._deadline:
+        if self._timer is None or self._timer_at > deadline:
             self._set_timer(timeout)
         self._outbox.put(self._transport, data)
         return done
@@ -89,15 +90,22 @@ class _Connection(asyncio.Protocol):
         self._reader = self._done = None
 
     def data_received(self, data: bytes) -> None:
-        if self._reader is None or self._done is None or self._done.done():
+        done, reader = self._done, self._reader
+        if done is None or done.done():
             # Nobody asked: a second answer, or a farewell. Such a connection must not carry anything more.
             self.close()
             return
+        if reader is None:
+            answer = read_at_once(data, method=self._method, limit=self._limit)
+            if answer is not None:
+                done.set_result(answer)
+                return
+            reader = self._reader = ResponseReader(method=self._method, limit=self._limit)
         try:
-            if self._reader.feed(data):
-                self._done.set_result(None)
+            if reader.feed(data):
+                done.set_result(reader.answer())
         except NotHttp as error:
-            self._done.set_exception(error)
+            done.set_exception(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.alive = False
@@ -106,7 +114,7 @@ class _Connection(asyncio.Protocol):
             self._timer = None
         if self._done is None or self._done.done():
             return
-        if self._reader is not None and self._reader.began:
+        if self._reader is not None:
             self._end_early()
         else:
             self._done.set_exception(NoAnswer(str(error or "closed without an answer")))
@@ -114,14 +122,14 @@ class _Connection(asyncio.Protocol):
     def _set_timer(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = time.monotonic() + seconds
+        self._timer_at = perf_counter() + seconds
         self._timer = self._loop.call_later(seconds, self._look_at_the_time)
 
     def _look_at_the_time(self) -> None:
         self._timer = None
         if self._done is None or self._done.done():
             return
-        left = self._deadline - time.monotonic()
+        left = self._deadline - perf_counter()
         if left > 0:
             self._set_timer(left)
         elif self._reader is not None and self._reader.has_head:
@@ -137,7 +145,7 @@ class _Connection(asyncio.Protocol):
         except NotHttp as error:
             self._done.set_exception(error)
         else:
-            self._done.set_result(None)
+            self._done.set_result(self._reader.answer())
 
     def close(self) -> None:
         self.alive = False
@@ -152,22 +160,37 @@ class Line:
         self._client = client
         self._origin = origin
         self._idle: list[_Connection] = []
-        self._limit = client.body_limit
 
     async def send(
         self, data: bytes, *, method: bytes, timeout: float, alone: bool = False
     ) -> tuple[Response, float]:
         """`WireClient.send` for this origin."""
-        if not alone:
-            idle = self._idle
-            while idle:
-                connection = idle.pop()
-                if connection.alive:
-                    with suppress(NoAnswer):
-                        return await self._exchange(connection, data, method, timeout, alone)
-                    break
-        connection = await self.open()
-        return await self._exchange(connection, data, method, timeout, alone)
+        reused = None if alone else self._take()
+        connection = reused or await self.open()
+        while True:
+            reusable = False
+            begin = perf_counter()
+            try:
+                response, reusable = await connection.start(data, method, timeout)
+                return response, perf_counter() - begin
+            except NoAnswer:
+                if connection is not reused:
+                    raise
+            finally:
+                connection.finish()
+                if reusable and connection.alive and not alone:
+                    self.keep(connection)
+                else:
+                    connection.close()
+            connection = await self.open()
+
+    def _take(self) -> _Connection | None:
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection.alive:
+                return connection
+        return None
 
     def keep(self, connection: _Connection) -> None:
         """Hold an idle connection for the next request, or close it where there are enough."""
@@ -179,24 +202,6 @@ class Line:
     async def open(self) -> _Connection:
         """A new connection. Raises Unreachable."""
         return await self._client.open(self._origin)
-
-    async def _exchange(
-        self, connection: _Connection, data: bytes, method: bytes, timeout: float, alone: bool
-    ) -> tuple[Response, float]:
-        reader = ResponseReader(method=method, limit=self._limit)
-        reusable = False
-        begin = perf_counter()
-        try:
-            await connection.start(data, reader, timeout)
-            elapsed = perf_counter() - begin
-            reusable = reader.reusable and connection.alive and not alone
-        finally:
-            connection.finish()
-            if reusable:
-                self.keep(connection)
-            else:
-                connection.close()
-        return reader.response(), elapsed
 
     def close(self) -> None:
         while self._idle:
@@ -255,7 +260,7 @@ class WireClient:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop, outbox),
+                    lambda: _Connection(loop, outbox, self.body_limit),
                     origin.host,
                     origin.port,
                     ssl=self._tls if secure else None,

@@ -24,6 +24,7 @@ _BREATH = 50
 """Baselines that are read without letting the requests under way go on."""
 
 _LISTING_TIME = 2.0
+_MOST_NAMES = 20_000
 
 STEPS = ("read", "change", "alone", "destroy")
 """The parts of a run, in order; from "alone" on one baseline at a time is tested in the whole run."""
@@ -95,6 +96,7 @@ class Scheduler:
         self.checks: list[Check | results.BaselineCheck] = []
         self.done = 0
         self._hosts: set[str] = set()
+        self._verdicts: dict[tuple[str, ...], bool] = {}
         self._taken = 0
         self._put_off: list[_Prepared] = []
         self._alone = False
@@ -141,7 +143,7 @@ class Scheduler:
                 yield None
                 continue
             points = list_points(verdict.baseline.request) if verdict.phase is Phase.CHANGE else ()
-            observers.note(baseline, verdict, [p for p in points if self._policy.admits(p.name)])
+            observers.note(baseline, verdict, self._admitted(points))
             yield self._prepare(verdict) if verdict.phase is Phase.READ else None
 
     async def _work_off(self, source: Iterator[_Prepared | None], workers: int) -> None:
@@ -196,7 +198,7 @@ class Scheduler:
     def _decide(self, item: Item, check: Check) -> _Prepared | Skipped:
         request = self._scope.request(item.baseline)
         points = list_points(request)
-        admitted = [point for point in points if self._policy.admits(point.name)]
+        admitted = self._admitted(points)
         host = str(item.target.origin)
         jobs = []
         if host not in self._hosts:
@@ -218,6 +220,21 @@ class Scheduler:
                 check.expect(point.name, kind)
         return _Prepared(check=check, request=request, jobs=jobs)
 
+    def _admitted(self, points: Sequence[Point]) -> list[Point]:
+        """The points that the policy admits. Baselines share most names, and a name is matched only once."""
+        admitted = []
+        for point in points:
+            name = point.name
+            key = (str(name), *getattr(name, "words", ()))
+            verdict = self._verdicts.get(key)
+            if verdict is None:
+                if len(self._verdicts) >= _MOST_NAMES:
+                    self._verdicts.clear()
+                verdict = self._verdicts[key] = self._policy.admits(name)
+            if verdict:
+                admitted.append(point)
+        return admitted
+
     def _job(
         self, extension: Extension, request: Request, points: Sequence[Point], admitted: Sequence[Point]
     ) -> Job | None:
@@ -225,7 +242,7 @@ class Scheduler:
             return None
         changed = extension.modified(request)
         if changed is not request:
-            admitted = [p for p in list_points(changed) if self._policy.admits(p.name)]
+            admitted = self._admitted(list_points(changed))
         targets = parts_first(extension.targets(admitted))
         if not targets or not extension.collects(points, self._memory):
             return None

@@ -7,6 +7,7 @@ than httptools' callbacks.
 
 import re
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastci.node.message import Response, parse_fields
 
@@ -22,8 +23,12 @@ _WITHOUT_BODY = frozenset({204, 304})
 _UNTIL_CLOSE = -1
 _CHUNKED_BODY = -2
 _NO_BODY = -3
-_MOST_HEADS = 256
-_LONGEST_KEPT_HEAD = 4096
+_MOST_KEPT = 256
+_LONGEST_KEPT = 4096
+
+T = TypeVar("T")
+Answer = tuple[Response, bool]
+"""A response, and whether its connection may carry another request."""
 
 
 class NotHttp(OSError):
@@ -42,27 +47,54 @@ class _Head:
     reusable: bool
 
 
-class _Heads:
-    """Heads that were read lately: a target says the same over and over, but for the body."""
+class _Memory:
+    """What was read lately: a target says the same over and over, but for some bodies."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, _Head] = {}
+        self._heads: dict[bytes, _Head] = {}
+        self._answers: dict[bytes, Answer] = {}
 
-    def get(self, head: bytes) -> _Head | None:
-        return self._known.get(head)
-
-    def read(self, data: bytes) -> _Head:
-        known = self._known.get(data)
+    def head(self, data: bytes) -> _Head:
+        known = self._heads.get(data)
         if known is None:
-            if len(self._known) >= _MOST_HEADS:
-                self._known.clear()
             known = _read_head(data)
-            if len(data) <= _LONGEST_KEPT_HEAD:
-                self._known[data] = known
+            if len(data) <= _LONGEST_KEPT:
+                _keep(self._heads, data, known)
         return known
 
+    def answer(self, data: bytes) -> Answer | None:
+        """The answer that `data` is, if it is one as a whole and its head was read before."""
+        known = self._answers.get(data)
+        if known is not None:
+            return known
+        end = data.find(b"\r\n\r\n") + 4
+        head = self._heads.get(data[:end])
+        if head is None or head.length != len(data) - end:
+            return None
+        answer = _with_body(head.response, data[end:]), head.reusable
+        if len(data) <= _LONGEST_KEPT:
+            _keep(self._answers, data, answer)
+        return answer
 
-_heads = _Heads()
+
+def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
+    if len(memory) >= _MOST_KEPT:
+        memory.clear()
+    memory[key] = value
+
+
+_memory = _Memory()
+
+
+def read_at_once(data: bytes, *, method: bytes, limit: int) -> Answer | None:
+    """What a ResponseReader would read from these first bytes, where that takes no effort; else None."""
+    return None if method == b"HEAD" or len(data) > limit else _memory.answer(data)
+
+
+def _with_body(head: Response, body: bytes) -> Response:
+    return Response(
+        status=head.status, reason=head.reason, version=head.version, fields=head.fields, body=body
+    )
 
 
 def _read_head(head: bytes) -> _Head:
@@ -145,21 +177,13 @@ class ResponseReader:
     def response(self) -> Response:
         """The response that was read."""
         assert self._head is not None
-        head = self._head.response
-        return Response(
-            status=head.status, reason=head.reason, version=head.version, fields=head.fields,
-            body=bytes(self._body),
-        )  # fmt: skip
+        return _with_body(self._head.response, bytes(self._body))
+
+    def answer(self) -> Answer:
+        return self.response(), self.reusable
 
     def _take_head(self, data: bytes) -> bytes | None:
         """What follows the head, None while it is not whole. Interim responses (1xx) are passed over."""
-        known = data.find(b"\r\n\r\n") + 4
-        if known > 4 and (head := _heads.get(data[:known])) is not None:
-            self._begin(head)
-            return data[known:]
-        return self._look_for_head(data)
-
-    def _look_for_head(self, data: bytes) -> bytes | None:
         while True:
             start = data.lstrip(b"\r\n") if data[:1] in (b"\r", b"\n") else data
             if not b"HTTP/".startswith(start[:5]):
@@ -171,7 +195,7 @@ class ResponseReader:
                 self._buffer = start
                 return None
             found, rest = start[: end.end()], start[end.end() :]
-            head = _heads.read(found)
+            head = _memory.head(found)
             if not 100 <= head.response.status < 200 or head.response.status == 101:
                 self._begin(head)
                 return rest
