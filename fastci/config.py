@@ -35,6 +35,7 @@ ALL = tuple(Mode)
 REC = (Mode.RECORDING,)
 TEST = (Mode.TESTING,)
 REPORT = (Mode.REPORT,)
+JUDGED = (Mode.TESTING, Mode.REPORT)
 RESERVED = ("FAST_", "TEST_RUN_", "TEST_RECORD_", "WALLARM_API_")
 """Beginnings of names that belong to FAST: a name that is nearly a known one is then a typing error."""
 
@@ -363,6 +364,39 @@ class Settings:
         "1 vulnerabilities, 2 usage or configuration, 3 technical failure, 4 interrupted", ALL,
         side=Side.BOTH, ours=True, shown_default="simple for `fastci node`, detailed elsewhere",
     )  # fmt: skip
+    # the gate
+    min_baselines: int = _row(
+        _whole(0, 1_000_000), 1, "the job fails, with status 3, when the record holds fewer baselines",
+        JUDGED, side=Side.BOTH, ours=True,
+    )  # fmt: skip
+    fast_fail_on: str = _row(
+        _choice("low", "medium", "high", "never"), "low", "the lowest severity of a finding that fails the "
+        "job; `never` only reports", JUDGED, side=Side.BOTH, ours=True,
+    )  # fmt: skip
+    fast_fail_confidence: str = _row(
+        _choice("tentative", "firm", "confirmed"), "confirmed", "how sure a finding must be to fail the job",
+        JUDGED, side=Side.BOTH, ours=True,
+    )  # fmt: skip
+    fast_fail_new_only: bool = _row(
+        SWITCH, False, "only findings that the results of `FAST_COMPARE_WITH` lack fail the job", JUDGED,
+        side=Side.CI, ours=True,
+    )  # fmt: skip
+    fast_fail_on_errors: bool = _row(
+        SWITCH, True, "baselines that could not be tested for technical reasons fail the job, with status 3",
+        JUDGED, side=Side.BOTH, ours=True,
+    )  # fmt: skip
+    fast_min_coverage: int = _row(
+        _whole(0, 100, "percent"), 0, "the job fails, with status 3, when fewer of the possible pairs of "
+        "point and vulnerability type were tested", JUDGED, side=Side.BOTH, ours=True,
+    )  # fmt: skip
+    fast_known_findings: str = _row(
+        ANY, "", "YAML file of the findings that are accepted and do not fail the job", JUDGED, side=Side.CI,
+        ours=True, shown_default="`known-findings.yml` in the workspace",
+    )  # fmt: skip
+    fast_compare_with: str = _row(
+        ANY, "", "results file of an earlier run: findings are told as new or unchanged, the missing as "
+        "fixed", JUDGED, side=Side.CI, ours=True, shown_default="no comparison",
+    )  # fmt: skip
     # the CI side
     target_uri: str = _row(
         URI, "", "where the functional tests find the target; probed before recording, and the only host "
@@ -482,6 +516,11 @@ def _contradictions(settings: Settings) -> list[str]:
     if bool(settings.ca_cert) != bool(settings.ca_key):
         have, lack = ("CA_CERT", "CA_KEY") if settings.ca_cert else ("CA_KEY", "CA_CERT")
         faults.append(f"{have} is set without {lack}: an authority needs both its certificate and its key")
+    if settings.fast_fail_new_only and not settings.fast_compare_with:
+        faults.append(
+            "FAST_FAIL_NEW_ONLY is set without FAST_COMPARE_WITH: what is new can only be told against the "
+            "results of an earlier run"
+        )
     if settings.test_run_rps and settings.fast_baseline_rps > settings.test_run_rps:
         faults.append(
             f"FAST_BASELINE_RPS={settings.fast_baseline_rps} is above TEST_RUN_RPS={settings.test_run_rps}: "

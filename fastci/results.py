@@ -6,6 +6,7 @@ counters on top, then `vulns`, `checks` and `coverage` in full. Only this module
 
 import base64
 import hashlib
+import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 
-from fastci.errors import UsageError
+from fastci.errors import ExitStatus, UsageError
 
 FORMAT = "fast-results/1"
 _BINARY = "base64:"
@@ -24,6 +25,11 @@ PointState = Literal["tested", "skipped", "impossible", "failed"]
 Severity = Literal["low", "medium", "high"]
 Confidence = Literal["confirmed", "firm", "tentative"]
 StepState = Literal["done", "failed", "skipped", "interrupted"]
+Status = Literal["", "new", "unchanged"]
+PastState = Literal["fixed", "untested"]
+Outcome = Literal["passed", "vulnerable", "technical", "interrupted"]
+
+_INDEX = re.compile(r"(?<=ARRAY_)\d+")
 
 
 def _blob_to_text(value: bytes) -> str:
@@ -72,12 +78,31 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where one baseline reaches the flaw. `test` is the functional test that sent it, empty if unknown."""
+    """Where one baseline reaches the flaw. `test` is the functional test that sent it, empty if unknown.
+
+    `file` and `line` are where that test stands in the repository, where the recorder was told.
+    """
 
     baseline: str
     method: str
     url: str
     test: str = ""
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acceptance:
+    """An entry of the known findings: who answers for leaving a finding, why, and until when.
+
+    `expires` is the last day it holds, as `2026-12-31`; empty: for good. `where` is for the reader.
+    """
+
+    fingerprint: str
+    reason: str
+    owner: str
+    expires: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +110,9 @@ class Finding:
     """One vulnerability: a type at a point of a route. `threat` is 1..100 as in FAST.
 
     `route` is the path with its changing parts as `{}`; `places` lists every baseline that reaches the flaw,
-    the one of the evidence first. `code` names the detect that proved it.
+    the one of the evidence first. `code` names the detect that proved it. `status` compares with an earlier
+    run, empty without one. `acceptance` is its entry among the known findings, expired where the finding
+    counts all the same.
     """
 
     id: str
@@ -101,6 +128,8 @@ class Finding:
     places: list[Place]
     cwe: list[int] = field(default_factory=list)
     remediation: str = ""
+    status: Status = ""
+    acceptance: Acceptance | None = None
 
     @property
     def severity(self) -> Severity:
@@ -112,8 +141,11 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """Names the same flaw in another run: made of type, method, route and point alone."""
-        key = "\n".join((self.type, self.place.method, self.route, self.point))
+        """Names the same flaw in another run: made of type, method, route and point alone.
+
+        Which element of an array it was makes no difference.
+        """
+        key = "\n".join((self.type, self.place.method, self.route, _INDEX.sub("*", self.point)))
         return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     @property
@@ -163,12 +195,62 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PastFinding:
+    """A finding of the earlier run that this one does not have: fixed, or not tested this time."""
+
+    fingerprint: str
+    state: PastState
+    type: str
+    threat: int
+    title: str
+    method: str
+    route: str
+    point: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """A rule of the gate: the variable it is set by, what that says, what was found, whether it holds."""
+
+    name: str
+    limit: str
+    found: str
+    holds: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """How the run counts. `rule` names the rule that decided, empty when all hold; `reason` is a sentence."""
+
+    outcome: Outcome
+    rule: str
+    reason: str
+    rules: list[Rule] = field(default_factory=list)
+
+    @property
+    def status(self) -> ExitStatus:
+        return _STATUS[self.outcome]
+
+
+_STATUS: dict[Outcome, ExitStatus] = {
+    "passed": ExitStatus.PASSED,
+    "vulnerable": ExitStatus.VULNERABLE,
+    "technical": ExitStatus.TECHNICAL,
+    "interrupted": ExitStatus.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """One pass of testing. Times are unix seconds; `planned_requests` is an estimate until the run ended.
 
     `complete` is False for a run that was cut short: its findings hold, its silence does not. `shard` is
     i/n for a run that tested the i-th of n parts of the test sets, empty for a whole one. The CI side fills
     `steps`; `pace` is how many requests were sent in each of equal slices from start to end.
+
+    What was judged stands beside it: `findings` are those that count, `accepted` those that a valid entry of
+    the known findings covers, `absent` the entries that nothing was found for, `past` what the run named by
+    `compared_with` had besides. `merged` are the ids of the runs that this one was joined from.
     """
 
     id: str
@@ -195,6 +277,12 @@ class Run:
     messages: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     pace: list[int] = field(default_factory=list)
+    accepted: list[Finding] = field(default_factory=list)
+    absent: list[Acceptance] = field(default_factory=list)
+    past: list[PastFinding] = field(default_factory=list)
+    compared_with: str = ""
+    merged: list[str] = field(default_factory=list)
+    verdict: Verdict | None = None
 
     @property
     def sent_requests(self) -> int:
@@ -264,6 +352,7 @@ def _vulnerability(finding: Finding) -> dict[str, Any]:
         "payload": finding.evidence.payload,
         "curl": finding.curl,
         "fingerprint": finding.fingerprint,
+        "status": finding.status,
         "tests": sorted({place.test for place in finding.places if place.test}),
     }
 
@@ -300,6 +389,9 @@ def to_document(run: Run) -> dict[str, Any]:
         "current_rps": run.current_rps,
         "avg_rps": run.average_rps,
         "estimated_time_to_completion": 0,
+        "verdict": run.verdict.outcome if run.verdict else "",
+        "verdict_rule": run.verdict.rule if run.verdict else "",
+        "verdict_reason": run.verdict.reason if run.verdict else "",
         "vulns": [_vulnerability(f) for f in run.findings],
         "run": _RUN.dump_python(run, mode="json"),
     }

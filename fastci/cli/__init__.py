@@ -21,6 +21,7 @@ COMMANDS = {
     "stop": "steps",
     "test": "steps",
     "report": "report",
+    "findings": "findings",
     "clean": "steps",
     "generate": "generate",
     "node": "node",

@@ -24,6 +24,7 @@ def announce(platform: Platform, settings: Settings, run: Run, reports: Sequence
     platform.outputs(
         {
             "verdict": run.state,
+            "rule": run.verdict.rule if run.verdict else "",
             "vulnerabilities": str(len(run.findings)),
             "test-record": run.record_id,
             "report-dir": str(folder),

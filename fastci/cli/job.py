@@ -1,36 +1,45 @@
 """What every command of the CI side begins and ends with."""
 
-import glob
-import json
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console
 
 from fastci.cli.announce import announce
 from fastci.cli.options import overlaid
+from fastci.cli.results import Judging, forget_latest, keep_run, write_results
 from fastci.config import parse_settings, secret_values
-from fastci.errors import ConfigurationError, ExitStatus, FatalError, Interrupted, UsageError
+from fastci.errors import ConfigurationError, ExitStatus, FatalError, Interrupted
+from fastci.gate import with_verdict
 from fastci.lifecycle.choice import all_runtimes, choose_runtime
 from fastci.lifecycle.interrupts import Signals, heed
 from fastci.lifecycle.runtime import Runtime
 from fastci.lifecycle.screen import Screen, counted
 from fastci.lifecycle.stage import Stage
-from fastci.lifecycle.testing import Outcome
+from fastci.lifecycle.testing import Outcome, SecurityTesting
 from fastci.lifecycle.workspace import Workspace
 from fastci.platforms import detect_platform
-from fastci.reports import write_reports
-from fastci.results import Run, parse_document, to_document
+from fastci.results import Run, Verdict
 
 T = TypeVar("T")
 
-FORMATS = ("txt", "json", "html", "sarif", "junit")
-"""The reports that are written after every test run."""
 LOG_WIDTH = 140
+
+
+@dataclass(kw_only=True)
+class Promise:
+    """What is there to report of a job that fails: its steps, and the results that a node left."""
+
+    stage: Stage | None = None
+    testing: SecurityTesting | None = None
+
+    def found(self) -> Run | None:
+        return self.testing.kept_run() if self.testing else None
 
 
 class Job:
@@ -56,6 +65,7 @@ class Job:
             self.platform.mask(secret)
         self.signals = Signals()
         self._open: list[Runtime] = []
+        self._reported = False
 
     def __enter__(self) -> "Job":
         self.signals.__enter__()
@@ -112,32 +122,84 @@ class Job:
             raise self.signals.interruption()
         return result
 
-    def finish(self, outcome: Outcome, stage: Stage) -> Outcome:
-        """Write the reports, now that the steps are known, and show what was found."""
+    def judging(self) -> Judging:
+        """What the outcome will be judged by; asked for before anything starts, as it may be wrong."""
+        return Judging.load(self.settings, self.workspace)
+
+    @contextmanager
+    def promising(self, judging: Judging) -> Iterator["Promise"]:
+        """Whatever ends the job inside, every promised report is there afterwards."""
+        promise = Promise()
+        forget_latest(self.workspace)
+        try:
+            yield promise
+        except FatalError as fault:
+            if not self._reported:
+                with suppress(FatalError):
+                    self.finish_without(fault, promise.stage, judging, promise.found())
+            raise
+
+    def finish(self, outcome: Outcome, stage: Stage, judging: Judging) -> Outcome:
+        """Judge, write the reports, now that the steps are known, and show what was found."""
+        self._reported = True
         if outcome.run is None:
             self.platform.outputs({"verdict": outcome.verdict, "report-dir": str(self.workspace.reports)})
             self.screen.reports(outcome.reports)
             return outcome
-        timed = replace(outcome.run, steps=list(stage.steps))
-        job_file = self.platform.context().job_file
-        paths, fault = write_results(timed, self.workspace, FORMATS, job_file=job_file)
-        self.screen.findings(timed)
-        for message in timed.messages:
+        run, verdict = judging.judge(replace(outcome.run, steps=list(stage.steps)))
+        self._report(run, verdict)
+        return replace(outcome, run=run, status=verdict.status, verdict=worded(run, verdict))
+
+    def finish_without(
+        self, fault: FatalError, stage: Stage | None, judging: Judging, found: Run | None = None
+    ) -> None:
+        """Write the reports of a job that failed: of what was found until then, or of nothing."""
+        self._reported = True
+        outcome: Literal["interrupted", "technical"] = (
+            "interrupted" if isinstance(fault, Interrupted) else "technical"
+        )
+        run = replace(
+            found or self._nothing(),
+            state="interrupted" if outcome == "interrupted" else "failed",
+            complete=False,
+            steps=list(stage.steps) if stage else [],
+        )
+        told = fault.what + (f": {fault.why}" if fault.why else "")
+        run, verdict = judging.judge(replace(run, messages=[*run.messages, told]))
+        if verdict.outcome != "vulnerable":
+            verdict = replace(verdict, outcome=outcome, rule="completion", reason=told)
+        self._report(with_verdict(run, verdict), verdict)
+
+    def _nothing(self) -> Run:
+        now, settings = time.time(), self.settings
+        return Run(
+            id="", name=settings.test_run_name or "TestRun", state="failed", record_id="", record_name="",
+            policy=settings.test_run_policy_id, target=settings.test_run_uri or settings.target_uri,
+            start_time=now, end_time=now, build_id=settings.build_id,
+        )  # fmt: skip
+
+    def _report(self, run: Run, verdict: Verdict) -> None:
+        keep_run(run, self.workspace)
+        paths, fault = write_results(run, self.workspace, job_file=self.platform.context().job_file)
+        self.tell(run, paths)
+        if fault is not None and verdict.status is not ExitStatus.VULNERABLE:
+            raise fault
+        for line in fault.lines() if fault is not None else ():
+            self.screen.line(line, style="red")
+
+    def tell(self, run: Run, paths: Sequence[Path]) -> None:
+        """Hand the outcome to the CI and show it."""
+        self.screen.findings(run)
+        for message in run.messages:
             self.screen.line(message, style="yellow")
-        for check in timed.checks:
+        for check in run.checks:
             if check.error:
                 self.screen.line(
                     f"{check.baseline} {check.method} {check.url}: {check.error}", style="yellow"
                 )
         self.screen.reports(paths)
-        heed(
-            self.signals, lambda: announce(self.platform, self.settings, timed, paths, self.workspace.reports)
-        )
-        if fault is not None and outcome.status is not ExitStatus.VULNERABLE:
-            raise fault
-        for line in fault.lines() if fault is not None else ():
-            self.screen.line(line, style="red")
-        return replace(outcome, run=timed, verdict=f"{timed.state}, {counted(timed)}")
+        folder = self.workspace.reports
+        heed(self.signals, lambda: announce(self.platform, self.settings, run, paths, folder))
 
 
 def with_shard(environ: dict[str, str]) -> dict[str, str]:
@@ -153,26 +215,7 @@ def with_shard(environ: dict[str, str]) -> dict[str, str]:
     return {**environ, "FAST_SHARD": shard}
 
 
-def load_run(path: Path) -> Run:
-    """The run of a results file. Raises UsageError when it is none."""
-    try:
-        return parse_document(json.loads(path.read_text(encoding="utf-8")), source=str(path))
-    except OSError as error:
-        raise UsageError(
-            f"the results file {path} cannot be read", why=error.strerror or str(error)
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not a results file", why=str(error)) from error
-
-
-def write_results(
-    run: Run, workspace: Workspace, formats: tuple[str, ...], *, job_file: str = ""
-) -> tuple[list[Path], FatalError | None]:
-    """Write the results file and the reports; the paths of the reports, and what kept one from being made."""
-    stem = f"{run.name}.{int(run.start_time)}"
-    with suppress(OSError):
-        (workspace.runs / f"{run.id}.json").write_text(json.dumps(to_document(run)), encoding="utf-8")
-    try:
-        return write_reports(run, workspace.reports, stem, formats, job_file=job_file), None
-    except FatalError as fault:
-        return sorted(workspace.reports.glob(f"{glob.escape(stem)}.*")), fault
+def worded(run: Run, verdict: Verdict) -> str:
+    """The outcome in a line: the state, what was found, and the rule that decided."""
+    why = f"decided by {verdict.rule}: {verdict.reason}" if verdict.rule else verdict.reason
+    return f"{run.state}, {counted(run)}; {why}"

@@ -1,14 +1,17 @@
 """Reports of a run that has ended."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from fastci.cli.job import FORMATS, Job, load_run, write_results
+from fastci.cli.job import Job, worded
 from fastci.cli.options import settings_of
+from fastci.cli.results import FORMATS, keep_run, load_run, write_results
 from fastci.config import Mode
-from fastci.errors import ExitStatus
+from fastci.errors import ExitStatus, UsageError
 from fastci.lifecycle.testing import SecurityTesting
+from fastci.merging import merge_runs
 
 
 @click.command()
@@ -16,17 +19,35 @@ from fastci.lifecycle.testing import SecurityTesting
 @click.option(
     "--format", "formats", multiple=True, metavar="NAME", help="Which reports to write from RESULTS."
 )
-@click.argument("results", required=False, type=click.Path(path_type=Path))
-def report(results: Path | None, formats: tuple[str, ...], **given: str | None) -> ExitStatus:
-    """Print and write the reports of a test run again: of a RESULTS file, else by a node in report mode."""
+@click.option("--merge", is_flag=True, help="Join the runs of several RESULTS files, as shards, into one.")
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+def report(
+    results: tuple[Path, ...], formats: tuple[str, ...], merge: bool, **given: str | None
+) -> ExitStatus:
+    """Print and write the reports of a test run again: of RESULTS files, else by a node in report mode.
+
+    RESULTS are judged by the known findings and rules of now, and the exit status is that of the verdict.
+    """
+    if len(results) > 1 and not merge:
+        raise UsageError(
+            f"{len(results)} results files were given", hint="--merge joins them; or name one of them"
+        )
     with Job(given) as job:
-        if results is not None:
+        if results or merge:
             job.workspace.prepare()
-            paths, fault = write_results(load_run(results), job.workspace, formats or FORMATS)
-            job.screen.reports(paths)
+            judging = job.judging()
+            runs = [load_run(path) for path in results]
+            run, verdict = judging.judge(merge_runs(runs) if merge else runs[0])
+            if merge:
+                run = replace(run, id=job.workspace.reserve_run())
+                keep_run(run, job.workspace)
+            job_file = job.platform.context().job_file
+            paths, fault = write_results(run, job.workspace, formats or FORMATS, job_file=job_file)
+            job.tell(run, paths)
+            job.screen.line(worded(run, verdict), style="bold")
             if fault is not None:
                 raise fault
-            return ExitStatus.PASSED
+            return verdict.status
         testing = SecurityTesting(job.open())
         ended, lines = job.guard(testing.report, [testing.close])
         click.echo(lines)

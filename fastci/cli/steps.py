@@ -5,7 +5,7 @@ import click
 from fastci.cli.job import Job
 from fastci.cli.options import settings_of
 from fastci.config import ALL, Mode
-from fastci.errors import ExitStatus
+from fastci.errors import ExitStatus, TechnicalError
 from fastci.lifecycle.recording import Recording
 from fastci.lifecycle.testing import SecurityTesting
 from fastci.platforms.github import GitHub
@@ -18,28 +18,33 @@ from fastci.platforms.github import GitHub
 def run(command: tuple[str, ...], verbose: bool, **given: str | None) -> ExitStatus:
     """The seven steps around a test command: fastci run [OPTIONS] -- COMMAND..."""
     with Job(given, verbose=verbose) as job:
-        stage = job.open()
-        recording, testing = Recording(stage), SecurityTesting(stage)
+        judging = job.judging()
         told: list[str] = []
-
-        def walk() -> ExitStatus:
-            recording.check_target()
-            recording.start_recording()
-            recording.prepare_settings()
-            status = recording.run_command(command)
-            told.append(f"existing tests: ended with status {status}")
-            record_id = recording.stop_recording()
-            if status and not stage.settings.fast_test_on_failure:
-                told.append(
-                    "security tests: not run, as the existing tests failed (--test-on-failure runs them)"
-                )
-                return ExitStatus.TECHNICAL
-            outcome = job.finish(testing.collect(testing.test(record_id)), stage)
-            told.append(f"security tests: {outcome.verdict}")
-            return with_tests(outcome.status, status)
-
         try:
-            return job.guard(walk, [recording.close, testing.close])
+            with job.promising(judging) as promise:
+                stage = promise.stage = job.open()
+                recording, testing = Recording(stage), SecurityTesting(stage)
+                promise.testing = testing
+
+                def walk() -> ExitStatus:
+                    recording.check_target()
+                    recording.start_recording()
+                    recording.prepare_settings()
+                    status = recording.run_command(command)
+                    told.append(f"existing tests: ended with status {status}")
+                    record_id = recording.stop_recording()
+                    if status and not stage.settings.fast_test_on_failure:
+                        told.append(
+                            "security tests: not run, as the existing tests failed (--test-on-failure runs "
+                            "them)"
+                        )
+                        job.finish_without(TechnicalError("the existing tests failed"), stage, judging)
+                        return ExitStatus.TECHNICAL
+                    outcome = job.finish(testing.collect(testing.test(record_id)), stage, judging)
+                    told.append(f"security tests: {outcome.verdict}")
+                    return with_tests(outcome.status, status)
+
+                return job.guard(walk, [recording.close, testing.close])
         finally:
             for line in told:
                 job.screen.line(line, style="bold")
@@ -91,16 +96,19 @@ def stop(**given: str | None) -> ExitStatus:
 def test(verbose: bool, **given: str | None) -> ExitStatus:
     """Test with a record of the workspace, collect the results, write the reports, decide."""
     with Job(given, verbose=verbose) as job:
-        stage = job.open()
-        recording, testing = Recording(stage), SecurityTesting(stage)
+        judging = job.judging()
+        with job.promising(judging) as promise:
+            stage = promise.stage = job.open()
+            recording, testing = Recording(stage), SecurityTesting(stage)
+            promise.testing = testing
 
-        def walk() -> ExitStatus:
-            record_id = recording.stop_recording() if recording.find_recorder() else ""
-            outcome = job.finish(testing.collect(testing.test(record_id)), stage)
-            job.screen.line(f"security tests: {outcome.verdict}", style="bold")
-            return outcome.status
+            def walk() -> ExitStatus:
+                record_id = recording.stop_recording() if recording.find_recorder() else ""
+                outcome = job.finish(testing.collect(testing.test(record_id)), stage, judging)
+                job.screen.line(f"security tests: {outcome.verdict}", style="bold")
+                return outcome.status
 
-        return job.guard(walk, [recording.close, testing.close])
+            return job.guard(walk, [recording.close, testing.close])
 
 
 @click.command()

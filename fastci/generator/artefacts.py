@@ -38,6 +38,7 @@ OUTPUTS = {
     "proxy-url": "Address of the recording proxy, for `HTTP_PROXY` and `HTTPS_PROXY`; mode recording",
     "ca-file": "PEM file of the authority that signs intercepted hosts; mode recording",
     "test-record": "Id of the test record",
+    "rule": "The rule of the gate that failed the job, as FAST_FAIL_ON; empty where all hold",
     "vulnerabilities": "How many vulnerabilities were proven; modes run, testing and report",
     "verdict": "State of the test run: passed, failed or interrupted; modes run, testing and report",
     "report-dir": "Folder of the reports; modes run, testing and report",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastci.config import Mode
-from fastci.errors import ExitStatus, TechnicalError
+from fastci.errors import ExitStatus, FatalError, TechnicalError
 from fastci.lifecycle import nodes
 from fastci.lifecycle.runtime import Ended, Node, Place
 from fastci.lifecycle.stage import Stage
@@ -91,6 +91,14 @@ class SecurityTesting:
         self._node = None
         workspace.give_up(run_id=self._run_id)
         return f"{len(self.reports)} files in {workspace.reports}"
+
+    def kept_run(self) -> Run | None:
+        """What the testing node had found when it was ended on the way; None when it wrote no results."""
+        path = self._stage.workspace.runs / f"{self._run_id}.json"
+        try:
+            return parse_document(json.loads(path.read_text(encoding="utf-8")), source=str(path))
+        except (OSError, ValueError, FatalError):
+            return None
 
     def close(self) -> None:
         """End the node; what it had found by then is kept. May be called again."""

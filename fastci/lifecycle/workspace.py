@@ -1,7 +1,8 @@
 """The workspace folder: what a job keeps between its steps and after them.
 
 records/   test records, one file each        reports/       what people read
-runs/      results files                      logs/          console lines of the nodes
+runs/      results files                      latest/        the reports of the last run, fixed names
+logs/      console lines of the nodes         known-findings.yml   what is accepted
 ca.pem     the authority to trust             bundle.pem     the same with everybody else's
 nodes/     embedded nodes while they run
 extensions/, auths/, policies/                what the user gives to the nodes
@@ -35,6 +36,7 @@ class Workspace:
         self.records = self.root / "records"
         self.runs = self.root / "runs"
         self.logs = self.root / "logs"
+        self.latest = self.root / "latest"
         self.nodes = self.root / "nodes"
         self.reports = reports.absolute() if reports else self.root / "reports"
         self.ca_file = self.root / "ca.pem"

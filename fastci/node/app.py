@@ -14,6 +14,7 @@ import uvloop
 from fastci import __version__
 from fastci.config import Mode, Settings
 from fastci.errors import ExitStatus, TechnicalError, UsageError
+from fastci.gate import decide, with_verdict
 from fastci.node.dsl import (
     Extension,
     builtin_extensions,
@@ -25,7 +26,7 @@ from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
 from fastci.node.proxy import Authority, load_authority, serve
 from fastci.node.store import Recorder, Store
-from fastci.reports import write_reports
+from fastci.reports import redacted, write_reports
 from fastci.results import Run, parse_document, to_document
 
 Say = Callable[[str], None]
@@ -141,20 +142,15 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             credentials=credentials,
         )
 
-    run = uvloop.run(testing())
+    run = redacted(uvloop.run(testing()))
+    verdict = decide(run, settings)
+    run = with_verdict(run, verdict)
     _keep(store, run)
     for path in write_reports(run, reports, report_stem(run), NODE_REPORTS):
         say(f"[info] report {path}")
+    say(f"[info] {verdict.rule}: {verdict.reason}" if verdict.rule else f"[info] {verdict.reason}")
     say(f"[info] TestRun#{run.id} {'passed' if run.state == 'passed' else 'failed'}")
-    return _status_of(run)
-
-
-def _status_of(run: Run) -> ExitStatus:
-    if run.findings:
-        return ExitStatus.VULNERABLE
-    if not run.complete and run.state == "interrupted":
-        return ExitStatus.INTERRUPTED
-    return ExitStatus.PASSED if run.state == "passed" else ExitStatus.TECHNICAL
+    return verdict.status
 
 
 def report_stem(run: Run) -> str:
@@ -179,12 +175,14 @@ def _report(settings: Settings, say: Say) -> ExitStatus:
     except ValueError as error:
         raise UsageError(f"{path.name} is damaged", why=str(error)) from error
     run = parse_document(document, source=path.name)
+    verdict = decide(run, settings)
+    run = with_verdict(run, verdict)
     summary, *others = write_reports(run, reports, report_stem(run), NODE_REPORTS)
     for line in summary.read_text(encoding="utf-8").splitlines():
         say(line)
     for written in (summary, *others):
         say(f"[info] report {written}")
-    return _status_of(run)
+    return verdict.status
 
 
 def _choose_run(store: Store, run_id: str) -> Path:

@@ -18,7 +18,7 @@ __all__ = ["REPORTS", "Report", "redacted", "safe_name", "write_reports"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One format. Its file is the stem, a period and `suffix`.
+    """One format. Its file is the stem, a period and `suffix`; `fixed` is its name among the latest reports.
 
     `render` gives the text of the file. `located` formats point at lines of the repository: their `render`
     takes `job_file` too, the file to point at for a finding that no known test reaches.
@@ -26,6 +26,7 @@ class Report:
 
     name: str
     suffix: str
+    fixed: str
     render: Callable[..., str]
     located: bool = False
 
@@ -33,16 +34,22 @@ class Report:
 REPORTS: Mapping[str, Report] = {
     report.name: report
     for report in (
-        Report("txt", "txt", txt.render),
-        Report("json", "json", json.render),
-        Report("html", "html", html.render),
-        Report("sarif", "sarif", sarif.render, located=True),
-        Report("junit", "junit.xml", junit.render),
-        Report("gitlab", "gl-dast-report.json", gitlab.render),
-        Report("codequality", "gl-code-quality-report.json", codequality.render, located=True),
-        Report("markdown", "md", markdown.render),
-        Report("curl", "curl.sh", curl.render),
-        Report("pytest", "repro.py", pytest_file.render),
+        Report("txt", "txt", "report.txt", txt.render),
+        Report("json", "json", "results.json", json.render),
+        Report("html", "html", "report.html", html.render),
+        Report("sarif", "sarif", "fast.sarif", sarif.render, located=True),
+        Report("junit", "junit.xml", "junit.xml", junit.render),
+        Report("gitlab", "gl-dast-report.json", "gl-dast-report.json", gitlab.render),
+        Report(
+            "codequality",
+            "gl-code-quality-report.json",
+            "gl-code-quality-report.json",
+            codequality.render,
+            located=True,
+        ),
+        Report("markdown", "md", "summary.md", markdown.render),
+        Report("curl", "curl.sh", "curl.sh", curl.render),
+        Report("pytest", "repro.py", "repro.py", pytest_file.render),
     )
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from fastci.reports.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
+from fastci.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
 from fastci.reports.exchange import attack_url, read_message
 from fastci.reports.plain import clock, count, duration, one_line, text_of, visible
 from fastci.reports.proof import proof_of

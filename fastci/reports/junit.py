@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from fastci.reports.coverage import WHOLE
+from fastci.coverage import WHOLE
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import one_line, prose, visible
 from fastci.reports.source import source_of

@@ -7,7 +7,7 @@ where no forge interprets markup, mentions or references (CommonMark 6.1).
 import re
 from collections.abc import Iterator
 
-from fastci.reports.coverage import POINT_STATES, coverage_of
+from fastci.coverage import POINT_STATES, coverage_of
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import count, duration, one_line, prose, shorten, visible
 from fastci.reports.summary import failures, ordered, reached_by, summarize, type_name

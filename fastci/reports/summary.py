@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from fastci.reports.coverage import POINT_STATES, WHOLE, coverage_of
+from fastci.coverage import POINT_STATES, WHOLE, coverage_of, share_of, states_of
 from fastci.reports.plain import count
 from fastci.results import BaselineCheck, CheckState, Confidence, Finding, PointState, Run, Severity
 
@@ -79,16 +79,13 @@ class Summary:
     @property
     def covered(self) -> float:
         """Share of the pairs of point and type that were tested, of those that could have been; 0..1."""
-        possible = sum(self.points.values()) - self.points["impossible"]
-        return self.points["tested"] / possible if possible else 0.0
+        return share_of(self.points)
 
 
 def summarize(run: Run) -> Summary:
     severities = Counter(finding.severity for finding in run.findings)
     types = Counter(finding.type for finding in run.findings)
-    points: Counter[PointState] = Counter()
-    for route in coverage_of(run):
-        points.update(route.states)
+    points = states_of(coverage_of(run))
     tone, headline = _verdict(run)
     return Summary(
         tone=tone,

@@ -58,6 +58,7 @@ def told(*findings, reports=(), **environ):
 def test_outputs_name_the_run_and_its_files():
     reports = [Path(f"/r/n.1.{suffix}") for suffix in ("txt", "json", "html", "sarif", "junit.xml")]
     assert told(finding(1), reports=reports).told == {
+        "rule": "",
         "verdict": "failed",
         "vulnerabilities": "1",
         "test-record": "rec_0007",

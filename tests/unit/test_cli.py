@@ -1,6 +1,8 @@
 import json
+import re
 
 import click
+import made_runs
 import pytest
 
 from fastci import cli
@@ -9,7 +11,7 @@ from fastci.cli.options import NODE_ONLY, overlaid, settings_of
 from fastci.cli.steps import with_tests
 from fastci.config import VARIABLES, Mode, Side
 from fastci.errors import ConfigurationError, ExitStatus, Interrupted, TechnicalError, UsageError
-from fastci.results import Run, to_document
+from fastci.results import to_document
 
 
 def options(command):
@@ -151,10 +153,7 @@ def test_outcome_of_failed_tests_is_never_a_pass(security, tests, outcome):
 
 
 def test_report_of_a_results_file_writes_the_formats_asked_for(tmp_path, monkeypatch, capsys):
-    run = Run(
-        id="tr_0001", name="night", state="passed", record_id="rec_0001", record_name="", policy="default",
-        target="", start_time=7, end_time=8,
-    )  # fmt: skip
+    run = made_runs.run(name="night", start_time=7.0)
     (tmp_path / "results.json").write_text(json.dumps(to_document(run)))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
@@ -182,3 +181,97 @@ def test_shard_of_auto_is_what_the_ci_counts_and_refused_where_it_does_not():
     with pytest.raises(ConfigurationError) as caught:
         with_shard({"FAST_SHARD": "auto"})
     assert "local does not count its parallel jobs" in caught.value.faults[0]
+
+
+def written(path, run):
+    path.write_text(json.dumps(to_document(run)))
+    return str(path)
+
+
+def test_report_merge_joins_shards_in_one_verdict(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first = made_runs.run(made_runs.finding(), checks=[made_runs.check(1, "tested")])
+    second = made_runs.run(made_runs.finding(), id="tr_0002", checks=[made_runs.check(2, "tested")])
+    paths = [written(tmp_path / "1.json", first), written(tmp_path / "2.json", second)]
+    assert status_of("report", "--merge", *paths) == 1
+    assert "failed, 1 vulnerability (1 high) in 2 baselines, 10 requests" in capsys.readouterr().out
+    assert status_of("report", "--merge", "--fail-on", "never", "--min-baselines", "3", *paths) == 3
+    latest = json.loads((tmp_path / ".fast/latest/results.json").read_text())
+    assert (latest["verdict_rule"], latest["run"]["merged"]) == ("MIN_BASELINES", ["tr_0001", "tr_0002"])
+
+
+def status_of(*arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+    return caught.value.code
+
+
+def test_report_of_two_files_without_merge_is_refused(tmp_path, capsys):
+    assert status_of("report", "a.json", "b.json") == 2
+    assert "--merge" in capsys.readouterr().err
+
+
+def test_report_fixed_names_hold_the_last_run_in_every_format(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status_of("report", written(tmp_path / "1.json", made_runs.run(name="first")))
+    status_of("report", written(tmp_path / "2.json", made_runs.run(name="second")))
+    names = sorted(path.name for path in (tmp_path / ".fast/latest").iterdir())
+    assert names == [
+        "curl.sh", "fast.sarif", "gl-code-quality-report.json", "gl-dast-report.json", "junit.xml",
+        "report.html", "report.txt", "repro.py", "results.json", "summary.md",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / ".fast/latest/results.json").read_text())["name"] == "second"
+    assert len(list((tmp_path / ".fast/reports").iterdir())) == 20
+
+
+def test_findings_accept_list_and_forget_decide_the_next_verdict(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    one = made_runs.finding()
+    path = written(tmp_path / "r.json", made_runs.run(one))
+    assert status_of("report", path) == 1
+    why = ("--reason", "behind the VPN", "--owner", "team")
+    assert status_of("findings", "accept", one.fingerprint[:8], *why, "--from", path) == 0
+    assert status_of("report", path) == 0
+    capsys.readouterr()
+    assert status_of("findings", "list", "--from", path) == 0
+    assert re.search(rf"{one.fingerprint[:12]} +accepted +HIGH", capsys.readouterr().out)
+    assert status_of("findings", "forget", one.fingerprint) == 0
+    assert status_of("report", path) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("v1", "--reason", " ", "--owner", "o"), "a reason and an owner"),
+        (("v1", "--reason", "r", "--owner", "o", "--expires", "2020-01-01"), "has passed already"),
+        (("v1", "--reason", "r", "--owner", "o", "--expires", "soon"), "is no day"),
+        (("0123456789", "--reason", "r", "--owner", "o"), "there is no finding"),
+        (("v1", "--reason", "r"), "--owner"),
+    ],
+)
+def test_findings_accept_of_bad_input_writes_nothing(tmp_path, monkeypatch, capsys, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "r.json", made_runs.run(made_runs.finding()))
+    assert status_of("findings", "accept", *arguments, "--from", path) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / ".fast").exists()
+
+
+def test_findings_diff_names_new_unchanged_and_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    q, r, z = (made_runs.finding(point=f"GET_{name}_value") for name in "qrz")
+    old = written(tmp_path / "old.json", made_runs.run(q, r))
+    new = written(tmp_path / "new.json", made_runs.run(q, z))
+    assert status_of("findings", "diff", old, new) == 0
+    lines = capsys.readouterr().out
+    assert re.findall(r"(new|unchanged|untested) .*?GET_(.)_value", lines) == [
+        ("new", "z"), ("unchanged", "q"), ("untested", "r"),
+    ]  # fmt: skip
+
+
+def test_fail_new_only_without_a_comparison_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "r.json", made_runs.run(made_runs.finding()))
+    assert status_of("report", path, "--fail-new-only") == 2
+    assert "FAST_COMPARE_WITH" in capsys.readouterr().err
+    assert status_of("report", path, "--fail-new-only", "--compare-with", path) == 0

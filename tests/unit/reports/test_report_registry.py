@@ -134,7 +134,7 @@ def test_write_reports_broken_format_does_not_take_the_others(
     def broken(run: Run) -> str:
         raise KeyError(run.id)
 
-    monkeypatch.setattr(fastci.reports, "REPORTS", {**REPORTS, "new": Report("new", "new", broken)})
+    monkeypatch.setattr(fastci.reports, "REPORTS", {**REPORTS, "new": Report("new", "new", "new", broken)})
     with pytest.raises(TechnicalError, match="1 of 3 reports could not be made") as caught:
         write_reports(sample, tmp_path, "n", ["txt", "new", "json"])
     assert "new: KeyError: 'tr_0001'" in caught.value.why

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastci.reports.coverage import coverage_of
+from fastci.coverage import coverage_of
 from fastci.reports.summary import ordered, summarize
 from fastci.results import PointCoverage, Run
 

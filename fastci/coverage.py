@@ -1,6 +1,7 @@
 """The security coverage matrix: route x point x type, over all baselines of a route."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fastci.results import BaselineCheck, PointCoverage, PointState, Run
@@ -65,6 +66,20 @@ def coverage_of(run: Run) -> list[RouteCoverage]:
         if len(entry.cells) > 1:
             entry.cells.pop((WHOLE, WHOLE), None)
     return sorted(routes.values(), key=lambda entry: (-len(entry.findings), entry.route, entry.method))
+
+
+def share_of(states: Mapping[PointState, int]) -> float:
+    """Share of the cells that were tested, of those that could have been; 0..1."""
+    possible = sum(states.values()) - states.get("impossible", 0)
+    return states.get("tested", 0) / possible if possible else 0.0
+
+
+def states_of(routes: Iterable[RouteCoverage]) -> Counter[PointState]:
+    """How many cells of these routes are in each state."""
+    states: Counter[PointState] = Counter()
+    for route in routes:
+        states.update(route.states)
+    return states
 
 
 def _together(one: PointCoverage, other: PointCoverage) -> PointCoverage:
