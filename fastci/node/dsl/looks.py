@@ -17,7 +17,7 @@ from fastci.node.dsl.detect import (
 from fastci.node.dsl.document import Entry, is_null, items
 from fastci.node.dsl.oracle import OracleUse, read_oracle
 from fastci.node.dsl.parts import Parts
-from fastci.node.dsl.patterns import Pattern
+from fastci.node.dsl.patterns import Pattern, PatternSet
 from fastci.node.dsl.places import PLACES
 from fastci.node.dsl.reading import UNESCAPES
 
@@ -78,7 +78,7 @@ class DetectReader(Parts):
             else:
                 document.unknown(part.at, "response has no", part.key, _RESPONSE)
         if bodies:
-            found.append(Body(patterns=tuple(bodies)))
+            found.append(Body(patterns=PatternSet(bodies)))
         return ResponseRule(
             conditions=tuple(found) or (AnyMarker(where="response"),), html_only=html_only,
             statuses=statuses, unescape=tuple(unescape),

@@ -7,6 +7,7 @@ next to nothing, so the regular expression itself runs on few texts.
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from heapq import heapify, heappop, heappush
 
 import regex
 
@@ -17,6 +18,8 @@ TIMEOUT = 1.0
 """Seconds that one pattern may take on one text."""
 
 SHORTEST_NEEDLE = 3
+_PIECE = 4  # characters
+_FEW = 8
 
 # One private-use character stands for each marker while a pattern is looked through.
 _STAND_INS = {word: chr(0xE000 + number) for number, word in enumerate(WORDS)}
@@ -61,8 +64,8 @@ class Pattern:
         self._ignore_case = ignore_case
         compiled = compile_ruby(_SAMPLE.fill_pattern(source), ignore_case=ignore_case)
         self._compiled = None if self.has_markers else compiled
-        self._needles, self._folded = needles_of(f"(?i){source}" if ignore_case else source)
-        self.needs_text = bool(self._needles) and all(_TEXT in needle for needle in self._needles)
+        self.needles, self._folded = needles_of(f"(?i){source}" if ignore_case else source)
+        self.needs_text = bool(self.needles) and all(_TEXT in needle for needle in self.needles)
         self._gave_up = False
 
     def search(
@@ -90,16 +93,17 @@ class Pattern:
         return match.span() if match else None
 
     def _may_match(self, text: Text, markers: Markers) -> bool:
-        if not self._needles:
+        if not self.needles:
             return True
         haystack = text.lower if self._folded else text.text
         if not self.has_markers:
-            return any(needle in haystack for needle in self._needles)
-        return any(self._filled_in(needle, haystack, markers) for needle in self._needles)
+            return any(needle in haystack for needle in self.needles)
+        return any(self._filled_in(needle, haystack, markers) for needle in self.needles)
 
     def _filled_in(self, needle: str, haystack: str, markers: Markers) -> bool:
         if _CALC in needle:
-            return any(result in haystack for result in markers.results)
+            # However the digits are grouped, the last three stand together.
+            return markers.result[-3:] in haystack and any(each in haystack for each in markers.results)
         if _DOMAIN in needle and not markers.domain:
             return False
         filled = needle.replace(_TEXT, markers.text).replace(_DOMAIN, markers.domain)
@@ -113,13 +117,58 @@ class Pattern:
         )
 
 
+class PatternSet(tuple[Pattern, ...]):
+    """Patterns that are looked for together: which of them a text could hold is found in one pass.
+
+    Hundreds of needles have a few dozen pieces in common. Only where such a piece stands in the text are the
+    patterns with it looked at one by one.
+    """
+
+    @cached_property
+    def _pieces(self) -> tuple[list[tuple[str, list[int]]], list[int]]:
+        """Pieces with the places of the patterns that hold them, and the places of those without any."""
+        always = [at for at, p in enumerate(self) if p.has_markers or not p.needles]
+        needles = [
+            (at, needle.lower()) for at, p in enumerate(self) if at not in set(always) for needle in p.needles
+        ]
+        holders: dict[str, set[int]] = {}
+        for number, (_, needle) in enumerate(needles):
+            for start in range(max(1, len(needle) - _PIECE + 1)):
+                holders.setdefault(needle[start : start + _PIECE], set()).add(number)
+        left = set(range(len(needles)))
+        queue = [(-len(numbers), piece) for piece, numbers in holders.items()]
+        heapify(queue)
+        pieces = []
+        while left:
+            count, piece = heappop(queue)
+            now = holders[piece] & left
+            if len(now) < -count:  # others have taken some of it meanwhile
+                heappush(queue, (-len(now), piece))
+                continue
+            left -= now
+            pieces.append((piece, sorted({needles[number][0] for number in now})))
+        return pieces, always
+
+    def candidates(self, text: Text) -> Sequence[Pattern]:
+        """Those that may match, in their order."""
+        if len(self) < _FEW:
+            return self
+        pieces, places = self._pieces
+        haystack = text.lower
+        found = set(places)
+        for piece, holders in pieces:
+            if piece in haystack:
+                found.update(holders)
+        return [self[place] for place in sorted(found)]
+
+
 def first_match(
     patterns: Sequence[Pattern], text: Text, markers: Markers, *, whole: bool = False, start: bool = False
 ) -> tuple[Pattern, Span] | None:
     """The first of the patterns that matches. One that takes too long spoils only itself: its ExtensionFault
     is raised when no other matches."""
     fault: ExtensionFault | None = None
-    for pattern in patterns:
+    for pattern in patterns.candidates(text) if isinstance(patterns, PatternSet) else patterns:
         try:
             span = pattern.search(text, markers, whole=whole, start=start)
         except ExtensionFault as error:
@@ -180,7 +229,7 @@ def _alternatives(text: str) -> list[str]:
 
 
 def _plain_runs(text: str) -> list[str] | None:
-    """The runs of plain characters outside groups and classes; None where odd escapes forbid any."""
+    """The runs of plain characters that a match must have; None where odd escapes forbid any."""
     runs: list[str] = [""]
     at = 0
     while at < len(text):
@@ -196,9 +245,16 @@ def _plain_runs(text: str) -> list[str] | None:
             else:
                 return None
             at += 2
-        elif char in "([":
+        elif char == "(":
+            end = _group_end(text, at)
+            inside = _certain_runs(text[at + 1 : end - 1], text[end : end + 1])
+            if inside is None:
+                return None
+            runs += ["", *inside, ""]
+            at = end
+        elif char == "[":
             runs.append("")
-            at = _group_end(text, at) if char == "(" else _class_end(text, at)
+            at = _class_end(text, at)
         elif char in ".^$)":
             runs.append("")
             at += 1
@@ -214,6 +270,14 @@ def _plain_runs(text: str) -> list[str] | None:
             runs[-1] += char
             at += 1
     return runs
+
+
+def _certain_runs(group: str, after: str) -> list[str] | None:
+    """The runs of a plain group that is always there, given what is between its brackets and what follows."""
+    group = group.removeprefix("?:")
+    if group.startswith("?") or after in ("?", "*", "{") or len(_alternatives(group)) > 1:
+        return []
+    return _plain_runs(group)
 
 
 def _class_end(text: str, at: int) -> int:

@@ -53,10 +53,11 @@ class Parser(Protocol):
 class PointName(str):
     """A point's name that still knows its words, so `GET_id` is not taken for a part of `GET_id_token`."""
 
-    __slots__ = ("aliases", "service", "words")
+    __slots__ = ("aliases", "meant_by", "service", "words")
     words: tuple[str, ...]
     service: str
     aliases: tuple[tuple[str, ...], ...]
+    meant_by: dict[object, bool] | None  # what patterns have said of it, see `pattern`
 
     @classmethod
     def of(
@@ -66,6 +67,7 @@ class PointName(str):
         name.words = words
         name.service = service
         name.aliases = aliases
+        name.meant_by = None
         return name
 
 

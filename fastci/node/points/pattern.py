@@ -39,33 +39,55 @@ class PointPattern:
     text: str
     _services: frozenset[str] = field(repr=False)
     _regexes: tuple["regex.Pattern[str]", ...] = field(repr=False, compare=False)
+    _meant: object = field(default_factory=object, repr=False, compare=False)
+    _said: object = field(default_factory=object, repr=False, compare=False)
+    _gave_up: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def matches(self, name: str) -> bool:
-        """Whether the point of this name is meant. Raises TimeoutError for a pattern that takes too long."""
-        return self._says(name) or self._reaches(name)
+        """Whether the point of this name is meant.
+
+        Raises TimeoutError for a pattern that takes too long; then it is not tried again.
+        """
+        parsed = _parsed(name)
+        known = _known_of(parsed)
+        meant = known.get(self._meant)
+        if meant is None:
+            meant = known[self._meant] = self._says(parsed) or self._reaches(parsed)
+        return meant
 
     def select(self, points: Iterable[Point]) -> list[Point]:
         """The points that are meant, in order. Reserved words first: an element of such a name only counts
         when nothing else is meant. Raises TimeoutError as `matches`."""
         pool = list(points)
-        said = [point for point in pool if self._says(point.name)] if self._services else []
+        said = [point for point in pool if self._says(_parsed(point.name))] if self._services else []
         return said or [point for point in pool if self.matches(point.name)]
 
-    def _says(self, name: str) -> bool:
+    def _says(self, name: PointName) -> bool:
         """The pattern matches the full name, service word included."""
-        parsed = _parsed(name)
-        if parsed.service == "name" and "name" not in self._services:
+        if name.service == "name" and "name" not in self._services:
             return False
-        return self._any("_".join((*words, parsed.service)) for words in (parsed.words, *parsed.aliases))
+        known = _known_of(name)
+        said = known.get(self._said)
+        if said is None:
+            full = ("_".join((*words, name.service)) for words in (name.words, *name.aliases))
+            said = known[self._said] = self._any(full)
+        return said
 
-    def _reaches(self, name: str) -> bool:
+    def _reaches(self, name: PointName) -> bool:
         """The pattern matches the element itself, or one that the value lies in."""
-        parsed = _parsed(name)
-        return parsed.service == "value" and self._any(_stems(parsed))
+        return name.service == "value" and self._any(_stems(name))
 
     def _any(self, names: Iterable[str]) -> bool:
+        if self._gave_up:
+            raise TimeoutError
         folded = (_fold(name) for name in names)
-        return any(r.fullmatch(name, timeout=TIMEOUT) is not None for name in folded for r in self._regexes)
+        try:
+            return any(
+                r.fullmatch(name, timeout=TIMEOUT) is not None for name in folded for r in self._regexes
+            )
+        except TimeoutError:
+            self._gave_up.append("a name took too long")
+            raise
 
 
 def compile_point(pattern: str) -> PointPattern:
@@ -99,6 +121,23 @@ def _fold(text: str) -> str:
     if "XML_XML_" in text:
         text = text.replace("XML_XML_", "XML_")
     return _JWT.sub(r"\1", text) if "JWT_" in text else text
+
+
+def _known_of(name: PointName) -> dict[object, bool]:
+    """What patterns have said of a name. Names of the same words, one in every baseline, share it."""
+    if name.meant_by is None:
+        key = (name.words, name.service, name.aliases)
+        known = _KNOWN.get(key)
+        if known is None:
+            if len(_KNOWN) >= _MOST_KNOWN:
+                _KNOWN.clear()
+            known = _KNOWN[key] = {}
+        name.meant_by = known
+    return name.meant_by
+
+
+_KNOWN: dict[object, dict[object, bool]] = {}
+_MOST_KNOWN = 2_000
 
 
 def _parsed(name: str) -> PointName:

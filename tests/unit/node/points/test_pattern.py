@@ -1,8 +1,12 @@
+import pickle
+import time
+
 import pytest
 from points_kit import get, post
 
 from fastci.node.message import Request
 from fastci.node.points import compile_point, list_points
+from fastci.node.points.model import PointName
 
 JSON = b"application/json"
 
@@ -121,3 +125,31 @@ def test_pattern_that_is_none_is_refused_with_the_reason(pattern: str):
 def test_pattern_that_never_ends_times_out():
     with pytest.raises(TimeoutError):
         compile_point("(a|a|aa)+$").matches("a" * 4000 + "b")
+
+
+def test_pattern_that_never_ended_is_not_tried_again():
+    pattern = compile_point("(a|a|aa)+$")
+    with pytest.raises(TimeoutError):
+        pattern.matches("a" * 4000 + "b")
+    started = time.process_time()
+    for number in range(100):
+        with pytest.raises(TimeoutError):
+            pattern.matches("a" * 4000 + f"c{number}")
+    assert time.process_time() - started < 0.5
+
+
+def test_pattern_keeps_apart_names_that_are_spelt_alike():
+    joined = PointName.of(("GET", "id_token"), "value")
+    parted = PointName.of(("GET", "id", "token"), "value")
+    pattern = compile_point("GET_id")
+    assert [pattern.matches(name) for name in (joined, parted, joined)] == [False, True, False]
+    other = compile_point("GET_id_token")
+    assert [other.matches(name) for name in (joined, parted)] == [True, True]
+
+
+def test_pattern_sent_to_another_process_says_the_same():
+    pattern, other = compile_point("GET_a"), compile_point("GET_b")
+    name = PointName.of(("GET", "a"), "value")
+    assert (pattern.matches(name), other.matches(name)) == (True, False)
+    copy = pickle.loads(pickle.dumps(other))
+    assert [copy.matches(PointName.of(("GET", word), "value")) for word in "ab"] == [False, True]
