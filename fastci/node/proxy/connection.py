@@ -15,7 +15,7 @@ _LINGER_SECONDS = 2.0
 class Connection(asyncio.Protocol):
     """Hands plain bytes to `received` and takes plain bytes in `write`, whether TLS is spoken or not.
 
-    A subclass overrides the four methods that tell what happened; none of them is called after `lost`.
+    A subclass overrides the methods that tell what happened; none of them is called after `lost`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,6 +37,9 @@ class Connection(asyncio.Protocol):
 
     def received(self, data: bytes) -> None:
         """The peer sent `data`; never empty."""
+
+    def secured(self) -> None:
+        """The TLS handshake is done."""
 
     def ended(self) -> bool:
         """The peer sends no more. True keeps our direction open."""
@@ -128,7 +131,7 @@ class Connection(asyncio.Protocol):
         if self._tls is None:
             self.received(data)
             return
-        ended_before = self._tls.ended
+        ended_before, was_established = self._tls.ended, self._tls.established
         try:
             plain = self._tls.receive(data)
         except ssl.SSLError as error:
@@ -140,6 +143,8 @@ class Connection(asyncio.Protocol):
         outgoing = self._tls.take_outgoing()
         if outgoing and not self.said_all:
             self._transport.write(outgoing)
+        if not was_established and self._tls.established:
+            self.secured()
         if plain:
             self.received(plain)
         if self._tls.ended and not ended_before and not self.closed and not self.ended():

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fastci.errors import TechnicalError
-from fastci.node.message import Origin
-from fastci.node.store import Recorder
+from fastci.node.store import Recorder, Row
 
 
 class Waiting(Protocol):
@@ -48,24 +47,13 @@ class Journal:
     def add(
         self,
         waiting: Waiting,
-        origin: Origin,
-        request: tuple[bytes, bytes],
-        response: tuple[bytes, bytes],
-        *,
-        started: float,
-        duration: float,
-        connection: int,
-        test: str,
-        truncated: bool,
+        row: Row,
     ) -> None:
-        """Record this exchange (head and body of each) soon, then release or abort `waiting`."""
+        """Record this exchange soon, then release or abort `waiting`."""
         if self.failed:
             waiting.abort()
             return
-        self._recorder.add_wire(
-            origin, *request, *response, started=started, duration=duration, connection=connection, test=test,
-            truncated=truncated,
-        )  # fmt: skip
+        self._recorder.take(row)
         if not self._waiting:
             self._loop.call_soon(self.flush)
         self._waiting.append(waiting)

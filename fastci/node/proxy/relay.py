@@ -13,7 +13,7 @@ from fastci.node.proxy.journal import Journal
 from fastci.node.proxy.place import Place, Places
 from fastci.node.proxy.target import Target, TargetError
 from fastci.node.proxy.wire import UNTIL_CLOSE, BadMessage, Body, RequestHead
-from fastci.node.store import Recorder
+from fastci.node.store import Recorder, Row
 
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 _IDEMPOTENT = _SAFE | {b"PUT", b"DELETE"}
@@ -247,17 +247,15 @@ class Relay(Connection):
         if not exchange.recorded:
             self.release()
             return
-        self.proxy.journal.add(
-            self,
-            exchange.place.origin,
-            (exchange.forward, sent.content() if sent else b""),
-            (response.raw, body.content() if body else b""),
-            started=exchange.started,
-            duration=time.monotonic() - exchange.begun,
-            connection=self.number,
-            test=exchange.head.test.decode("utf-8", "replace"),
-            truncated=bool((body and body.truncated) or (sent and (sent.truncated or not sent.done))),
-        )
+        origin, test = exchange.place.origin, exchange.head.test
+        row = Row(
+            0, origin.scheme, origin.host, origin.port,
+            exchange.forward, sent.content() if sent else b"", response.raw, body.content() if body else b"",
+            exchange.started, time.monotonic() - exchange.begun, self.number,
+            test.decode("utf-8", "replace") if test else "",
+            bool((body and body.truncated) or (sent and (sent.truncated or not sent.done))),
+        )  # fmt: skip
+        self.proxy.journal.add(self, row)
 
     def release(self) -> None:
         """The exchange is in the record: let the last bytes go."""

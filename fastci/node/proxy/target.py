@@ -145,9 +145,8 @@ class Target(Connection):
             self._buffer += data
             self.pause(True)
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._secured and not self._secured.done() and self.established:
+    def secured(self) -> None:
+        if self._secured and not self._secured.done():
             self._secured.set_result(None)
 
     def ended(self) -> bool:

@@ -11,12 +11,16 @@ HEAD_LIMIT = 256 * 1024
 """Bytes of a head, of a chunk's size line, or of all trailers, that are read before giving up."""
 
 _FIELDS = re.compile(
-    rb"\n(connection|content-length|transfer-encoding|host|proxy-authorization|proxy-connection|"
-    rb"x-fast-test)[ \t]*:[ \t]*([^\r\n]*)",
-    re.IGNORECASE,
+    rb"\n(?:host[ \t]*(:[^\r\n]*)|"
+    rb"con(?:nection[ \t]*(:[^\r\n]*)|tent-length[ \t]*(:[^\r\n]*))|"
+    rb"transfer-encoding[ \t]*(:[^\r\n]*)|"
+    rb"(proxy-authorization|proxy-connection|x-fast-test)[ \t]*:)"
 )
+"""For a head in lower case: the lines that count, each value with the colon before it, as it may be empty."""
+_OWN_FIELDS = re.compile(rb"\n(proxy-authorization|x-fast-test)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _FRAMING = re.compile(
-    rb"\n(connection|content-length|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
+    rb"\n(?:con(?:nection[ \t]*(:[^\r\n]*)|tent-length[ \t]*(:[^\r\n]*))|"
+    rb"transfer-encoding[ \t]*(:[^\r\n]*))"
 )
 _TEST_LINE = re.compile(rb"(?im)^x-fast-test[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
 _OWN_LINES = re.compile(
@@ -78,11 +82,12 @@ class _Kept:
         self.done = False
 
     def _keep(self, piece: bytes) -> None:
-        if len(piece) > self._room:
+        room = self._room - len(piece)
+        if room < 0:
             self.truncated = True
-            piece = piece[: self._room]
+            piece, room = piece[: self._room], 0
         if piece:
-            self._room -= len(piece)
+            self._room = room
             self._pieces.append(piece)
 
     def content(self) -> bytes:
@@ -95,16 +100,19 @@ class LengthBody(_Kept):
     __slots__ = ("_left",)
 
     def __init__(self, length: int, limit: int) -> None:
-        super().__init__(limit)
+        self._room = limit
+        self._pieces = []
+        self.truncated = False
         self._left = length
         self.done = length == 0
 
     def feed(self, data: bytes, start: int) -> int:
-        end = len(data)
-        if self._left >= 0:
-            end = min(end, start + self._left)
-            self._left -= end - start
-            self.done = self._left == 0
+        end, left = len(data), self._left
+        if left >= 0:
+            if end - start > left:
+                end = start + left
+            self._left = left = left - end + start
+            self.done = left == 0
         self._keep(data[start:end])
         return end
 
@@ -177,8 +185,8 @@ class RequestHead:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self.line_end = raw.index(b"\n")
-        line = raw[: self.line_end].rstrip(b"\r")
+        self.line_end = line_end = raw.index(b"\n")
+        line = raw[:line_end].rstrip(b"\r")
         self.method, _, rest = line.partition(b" ")
         self.target, _, version = rest.rpartition(b" ")
         if not self.target or not _METHOD.match(self.method):
@@ -191,23 +199,24 @@ class RequestHead:
         self._own = False
         self.keep_alive = version == b"HTTP/1.1"
         length, chunked = -1, False
-        for name, value in _FIELDS.findall(raw, self.line_end):
-            name = name.lower()
-            if name == b"host":
-                self.host = value.strip()
-            elif name == b"connection":
-                self.keep_alive = _stays_open(value, self.keep_alive)
-            elif name == b"content-length":
-                length = _length(value, length)
-            elif name == b"transfer-encoding":
-                chunked = _is_chunked(value)
+        for host, connection, counted, coding, _own in _FIELDS.findall(raw.lower(), line_end):
+            if host:
+                self.host = host[1:].strip()
+            elif connection:
+                self.keep_alive = _stays_open(connection[1:], self.keep_alive)
+            elif counted:
+                length = _length(counted[1:], length)
+            elif coding:
+                chunked = _is_chunked(coding[1:])
                 if not chunked:
                     raise BadMessage("the body of a request must end its transfer codings with chunked", 501)
             else:
                 self._own = True
-                if name == b"x-fast-test":
+        if self._own:
+            for name, value in _OWN_FIELDS.findall(raw, line_end):
+                if len(name) == len(b"x-fast-test"):
                     self.test = value.strip()
-                elif name == b"proxy-authorization":
+                else:
                     self.authorization = value.strip()
         self.length = CHUNKED if chunked else max(length, 0)
 
@@ -250,18 +259,17 @@ class ResponseHead:
         self.status = int(start[2])
         self.keep_alive = start[1] != b"0"
         length, chunked = UNTIL_CLOSE, False
-        for name, value in _FRAMING.findall(raw, start.end()):
-            name = name.lower()
-            if name == b"content-length":
+        for connection, counted, coding in _FRAMING.findall(raw.lower(), start.end()):
+            if counted:
                 try:
-                    length = _length(value, length)
+                    length = _length(counted[1:], length)
                 except BadMessage:
                     length, self.keep_alive = UNTIL_CLOSE, False
                     break
-            elif name == b"connection":
-                self.keep_alive = _stays_open(value, self.keep_alive)
+            elif connection:
+                self.keep_alive = _stays_open(connection[1:], self.keep_alive)
             else:
-                chunked = _is_chunked(value)
+                chunked = _is_chunked(coding[1:])
         opened = method == b"CONNECT" and self.status < 300
         if opened or method == b"HEAD" or self.status in _BODYLESS_STATUS or self.status < 200:
             self.length = 0
@@ -277,6 +285,9 @@ class ResponseHead:
 
 def _length(value: bytes, before: int) -> int:
     """One Content-Length line after others; a list of equal values is one value (RFC 9110, section 8.6)."""
+    word = value.strip()
+    if before == -1 and word.isdigit() and len(word) <= 18:
+        return int(word)
     for word in value.split(b","):
         word = word.strip()
         if not word.isdigit() or len(word) > 18:
@@ -288,11 +299,11 @@ def _length(value: bytes, before: int) -> int:
 
 
 def _is_chunked(value: bytes) -> bool:
-    return value.rpartition(b",")[2].strip().lower() == b"chunked"
+    return value.rpartition(b",")[2].strip() == b"chunked"
 
 
 def _stays_open(value: bytes, default: bool) -> bool:
-    words = value.lower()
+    words = value.strip()
     if words == b"keep-alive":
         return True
     tokens = [word.strip() for word in words.split(b",")]

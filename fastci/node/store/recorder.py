@@ -73,32 +73,18 @@ class Recorder:
         truncated: bool = False,
     ) -> None:
         """Take one exchange; it is in the record after the next `commit`."""
-        self.add_wire(
-            origin, request.head(), request.body, response.head(), response.body, started=started,
-            duration=duration, connection=connection, test=test, truncated=truncated,
-        )  # fmt: skip
-
-    def add_wire(
-        self,
-        origin: Origin,
-        request_head: bytes,
-        request_body: bytes,
-        response_head: bytes,
-        response_body: bytes,
-        *,
-        started: float,
-        duration: float,
-        connection: int,
-        test: str,
-        truncated: bool,
-    ) -> None:
-        """The same from bytes: heads as on the wire, bodies without transfer coding."""
-        sequence = self.count + len(self._pending) + 1
         row = Row(
-            sequence, origin.scheme, origin.host, origin.port, request_head, request_body, response_head,
-            response_body, started, duration, connection, test, truncated,
+            0, origin.scheme, origin.host, origin.port, request.head(), request.body, response.head(),
+            response.body, started, duration, connection, test, truncated,
         )  # fmt: skip
-        self._pending.append(encode_row(self._seal.close(row) if self._seal else row))
+        self.take(row)
+
+    def take(self, row: Row) -> None:
+        """The same from bytes. The row's sequence is given here."""
+        sequence = self.count + len(self._pending) + 1
+        if self._seal:
+            row = self._seal.close(row._replace(sequence=sequence))
+        self._pending.append(encode_row(row, sequence))
 
     def see(self, kind: str, host: str) -> None:
         """Count something that passed but is not recorded, for example a tunnel or a filtered host."""

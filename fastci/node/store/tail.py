@@ -26,16 +26,16 @@ _TRUNCATED = 1
 _TEXT_LIMIT = 0xFFFF
 
 
-def encode_row(row: Row) -> bytes:
-    """An entry of the tail."""
-    scheme, host, test = row.scheme.encode(), row.host.encode(), row.test.encode()[:_TEXT_LIMIT]
+def encode_row(row: Row, sequence: int) -> bytes:
+    """An entry of the tail for this row, which gets this sequence."""
+    (_, scheme, host, port, request_head, request_body, response_head, response_body, started, duration,
+     connection, test, truncated) = row  # fmt: skip
+    words = (scheme.encode(), host.encode(), test.encode()[:_TEXT_LIMIT])
     facts = _FACTS.pack(
-        row.sequence, row.started, row.duration, row.connection, row.port, row.truncated, len(scheme),
-        len(host), len(test), len(row.request_head), len(row.request_body), len(row.response_head),
+        sequence, started, duration, connection, port, truncated, *map(len, words), len(request_head),
+        len(request_body), len(response_head),
     )  # fmt: skip
-    entry = b"".join(
-        (facts, scheme, host, test, row.request_head, row.request_body, row.response_head, row.response_body)
-    )
+    entry = b"".join((facts, *words, request_head, request_body, response_head, response_body))
     return _FRAME.pack(len(entry), crc32(entry)) + entry
 
 

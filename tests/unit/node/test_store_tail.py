@@ -30,7 +30,7 @@ ROWS = st.builds(
 def test_tail_any_rows_read_as_written(rows: list[Row], tmp_path_factory):
     record = Path(tmp_path_factory.mktemp("tail")) / "rec_1.sqlite"
     tail = Tail(record)
-    tail.append(b"".join(map(encode_row, rows)))
+    tail.append(b"".join(encode_row(row, row.sequence) for row in rows))
     with Leftovers(record) as leftovers:
         assert list(leftovers.rows()) == rows
         assert leftovers.claim() is False
@@ -55,7 +55,7 @@ def test_tail_files_of_one_record_read_in_the_order_of_their_numbers(tmp_path: P
     row = Row(1, "http", "h", 80, b"", b"", b"", b"", 0.0, 0.0, 0, "", False)
     for number in (2, 10, 9):
         path = tmp_path / f"rec_1.sqlite.{number}.tail"
-        path.write_bytes(encode_row(row._replace(sequence=number)))
+        path.write_bytes(encode_row(row, number))
     with Leftovers(record) as leftovers:
         assert [row.sequence for row in leftovers.rows()] == [2, 9, 10]
         assert leftovers.claim() is True
