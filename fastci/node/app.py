@@ -1,20 +1,16 @@
 """The node: what one container does in its mode, from its first console line to its exit status."""
 
-import asyncio
-import contextlib
 import json
-import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
-from fastci import __version__
 from fastci.config import Mode, Settings
 from fastci.errors import ExitStatus, TechnicalError, UsageError
 from fastci.gate import decide, with_verdict
+from fastci.node.console import Say, default_name, greet, stop_on_signals
 from fastci.node.dsl import (
     Extension,
     builtin_extensions,
@@ -24,12 +20,10 @@ from fastci.node.dsl import (
 )
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
-from fastci.node.proxy import Authority, load_authority, serve
-from fastci.node.store import Recorder, Store
+from fastci.node.recording import record
+from fastci.node.store import Store
 from fastci.reports import redacted, write_reports
 from fastci.results import Run, parse_document, to_document
-
-Say = Callable[[str], None]
 
 NODE_REPORTS = ("txt", "json", "html")
 """What a node writes itself; the CI side renders the other formats from the results file."""
@@ -40,81 +34,17 @@ def run_node(settings: Settings, say: Say) -> ExitStatus:
 
     Raises FatalError with the reason when the mode cannot do its work.
     """
-    modes = {Mode.RECORDING: _record, Mode.TESTING: _test, Mode.REPORT: _report}
+    modes = {Mode.RECORDING: record, Mode.TESTING: _test, Mode.REPORT: _report}
     if not settings.ci_mode:
         raise UsageError("CI_MODE is not set", why=f"the node has the modes {', '.join(modes)}")
-    say(f"fast-action node {__version__}, CI_MODE={settings.ci_mode}")
-    if settings.wallarm_api_token:
-        say("[info] the WALLARM_API_ settings are ignored: this node needs no cloud and no account")
     return modes[Mode(settings.ci_mode)](settings, say)
-
-
-def default_name(kind: str, moment: float) -> str:
-    """The name FAST gives where none is chosen: `TestRecord Oct 08 12:18 UTC`."""
-    return f"{kind} {time.strftime('%b %d %H:%M UTC', time.gmtime(moment))}"
-
-
-# recording
-
-
-def _record(settings: Settings, say: Say) -> ExitStatus:
-    store = Store(Path(settings.fast_store), key=settings.fast_record_key)
-    _load_extensions(settings, say)
-    authority = load_authority(settings)
-    name = settings.test_record_name or default_name("TestRecord", time.time())
-    recorder = store.create(name, build_id=settings.build_id, record_id=settings.fast_record_id)
-    try:
-        inactive = uvloop.run(_recording(settings, recorder, say, authority))
-    finally:
-        recorder.close()
-    requests = "1 baseline request" if recorder.count == 1 else f"{recorder.count} baseline requests"
-    say(f"[info] TestRecord#{recorder.id} {recorder.name} stopped, {requests} recorded")
-    if not inactive:
-        return ExitStatus.PASSED
-    raise TechnicalError(
-        f"no new baseline for {settings.inactivity_timeout} s: recording ended by itself",
-        why="INACTIVITY_TIMEOUT passed before the CI tool stopped this container",
-        hint=f"the record {recorder.id} stays usable; raise INACTIVITY_TIMEOUT for slower tests",
-    )
-
-
-async def _recording(settings: Settings, recorder: Recorder, say: Say, authority: Authority) -> bool:
-    """Serve until a signal (False) or until nothing was recorded for the inactivity time-out (True)."""
-    stop = _stop_on_signals()
-
-    def ready(host: str, port: int) -> None:
-        say(f"[info] listening on {host}:{port}")
-        say(f"[info] TestRecord#{recorder.id} {recorder.name} starts to record")
-
-    watch = asyncio.create_task(_watch_inactivity(recorder, settings.inactivity_timeout, stop))
-    try:
-        await serve(settings, recorder, authority=authority, stop=stop, say=say, on_ready=ready)
-    finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
-    return watch.done() and not watch.cancelled() and watch.result()
-
-
-async def _watch_inactivity(recorder: Recorder, limit: int, stop: asyncio.Event) -> bool:
-    """Set `stop` and return True when `limit` seconds pass without a new baseline."""
-    count, since = recorder.count, time.monotonic()
-    while not stop.is_set():
-        if recorder.count != count:
-            count, since = recorder.count, time.monotonic()
-        left = since + limit - time.monotonic()
-        if left <= 0:
-            stop.set()
-            return True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), min(left, 0.5))
-    return False
 
 
 # testing
 
 
 def _test(settings: Settings, say: Say) -> ExitStatus:
+    greet(settings, say)
     store = Store(Path(settings.fast_store), key=settings.fast_record_key)
     reports = _writable(Path(settings.fast_reports))
     record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
@@ -138,7 +68,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             extensions=extensions,
             policy=policy,
             say=say,
-            stop=_stop_on_signals(),
+            stop=stop_on_signals(),
             credentials=credentials,
         )
 
@@ -167,6 +97,7 @@ def _keep(store: Store, run: Run) -> None:
 
 
 def _report(settings: Settings, say: Say) -> ExitStatus:
+    greet(settings, say)
     store = Store(Path(settings.fast_store))
     reports = _writable(Path(settings.fast_reports))
     path = _choose_run(store, settings.test_run_id)
@@ -233,12 +164,3 @@ def _writable(folder: Path) -> Path:
             hint="give the node's user write access to it, or name another folder in FAST_REPORTS",
         ) from error
     return folder
-
-
-def _stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; they no longer end the process by themselves."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
