@@ -481,7 +481,7 @@ def owed(rows: list[dict[str, object]]) -> dict[str, float]:
 
 
 def node_start(folder: Path) -> float:
-    """Seconds from the start of `fastci node` until it listens, the best of some: the rest is the machine's."""
+    """Seconds from the start of `fastci node` until it listens, the best of five."""
     taken = []
     for _ in range(5):
         port = free_port()
