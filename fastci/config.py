@@ -231,7 +231,12 @@ class Settings:
         REC, shown_default="all",
     )  # fmt: skip
     build_id: str = _row(
-        BUILD_ID, "", "ties a test run to the record of the same workflow", (*REC, *TEST), side=Side.BOTH
+        BUILD_ID,
+        "",
+        "ties a test run to the record of the same workflow; `auto` around a node is what the CI "
+        "calls the workflow",
+        (*REC, *TEST),
+        side=Side.BOTH,
     )
     test_record_id: str = _row(
         _text("an id like rec_0001", r"rec_\d+"), "", "the record to test", TEST, side=Side.BOTH,
@@ -336,6 +341,10 @@ class Settings:
     fast_proxy_auth: str = _row(
         _text("name:password", r"[^\s:]+:\S+"), "", "credentials that clients must give to the recording "
         "proxy", REC, secret=True, ours=True, shown_default="none asked",
+    )  # fmt: skip
+    fast_hand_out: bool = _row(
+        SWITCH, False, "let clients take the record from http://NODE:8080/record, for a job whose node is a "
+        "service that it cannot copy files from", REC, ours=True,
     )  # fmt: skip
     fast_link_local: bool = _row(
         SWITCH, False, "let the proxy reach link-local addresses, where clouds keep their metadata", REC,

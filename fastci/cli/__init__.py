@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "report",
     "findings": "findings",
     "clean": "steps",
+    "init": "generate",
     "generate": "generate",
     "node": "node",
 }

@@ -48,7 +48,7 @@ class Job:
     def __init__(
         self, given: Mapping[str, str | None], *, verbose: bool = False, to_stderr: bool = False
     ) -> None:
-        self.environ = with_shard(overlaid(given))
+        self.environ = resolved(overlaid(given))
         self.settings = parse_settings(self.environ)
         reports = self.environ.get("FAST_REPORTS", "").strip()
         self.workspace = Workspace(
@@ -202,17 +202,24 @@ class Job:
         heed(self.signals, lambda: announce(self.platform, self.settings, run, paths, folder))
 
 
-def with_shard(environ: dict[str, str]) -> dict[str, str]:
-    """FAST_SHARD=auto is what the CI says of its parallel jobs. Raises ConfigurationError if it does not."""
-    if environ.get("FAST_SHARD", "").strip().lower() != "auto":
+def resolved(environ: dict[str, str]) -> dict[str, str]:
+    """What `auto` means on this CI: BUILD_ID its workflow, FAST_SHARD its parallel jobs.
+
+    Raises ConfigurationError for FAST_SHARD where the CI does not count them.
+    """
+    wanted = [name for name in ("BUILD_ID", "FAST_SHARD") if environ.get(name, "").strip().lower() == "auto"]
+    if not wanted:
         return environ
     platform = detect_platform(environ, lambda line: None)
-    shard = platform.context().shard
-    if not shard:
+    context = platform.context()
+    if "FAST_SHARD" in wanted and not context.shard:
         raise ConfigurationError(
             [f"FAST_SHARD=auto: {platform.name} does not count its parallel jobs; name the shard, like 1/3"]
         )
-    return {**environ, "FAST_SHARD": shard}
+    meant = {"BUILD_ID": context.build_id, "FAST_SHARD": context.shard}
+    # A developer's machine has no workflow; there `auto` is nobody's id.
+    meant["BUILD_ID"] = "" if meant["BUILD_ID"].lower() == "auto" else meant["BUILD_ID"]
+    return environ | {name: meant[name] for name in wanted}
 
 
 def worded(run: Run, verdict: Verdict) -> str:

@@ -1,10 +1,20 @@
 """The definition for one platform, and whether a committed one is current."""
 
 import difflib
+from pathlib import Path
 
 from fastci.config import VARIABLES
 from fastci.errors import UsageError
-from fastci.generator.jobs import PATH, environment, jenkins_keys, jobs, plan
+from fastci.generator.jobs import (
+    PATH,
+    SHARD_GATE,
+    environment,
+    jenkins_keys,
+    jobs,
+    plan,
+    service_script,
+    workflow_settings,
+)
 from fastci.generator.options import FLOWS, Options
 from fastci.generator.templates import render
 
@@ -19,11 +29,22 @@ PLATFORMS = {
 }
 """Each platform with the file where it looks for the definition."""
 
+_BESIDE = {
+    "github": (".github/workflows/fast-action.yml", "GitHub runs every file of that folder"),
+    "gitlab": (".gitlab/fast.yml", "put it into yours: `include: [{local: .gitlab/fast.yml}]`"),
+    "jenkins": ("Jenkinsfile.fast", "make a pipeline job of it, or take its stages over into yours"),
+    "circleci": (".circleci/fast.yml", "take its jobs and the workflow over into yours"),
+    "azure": ("azure-pipelines.fast.yml", "make a pipeline of it, or take its jobs over into yours"),
+    "bitbucket": ("bitbucket-pipelines.fast.yml", "take its steps over into yours"),
+    "bamboo": ("bamboo-specs/fast-action.yml", "Bamboo reads every file of that folder"),
+}
+
 FLOWS_OF = {
-    "jenkins": ("run", "steps", "test"),
     **dict.fromkeys(("circleci", "azure", "bitbucket", "bamboo"), ("run", "jobs", "test")),
 }
 """The flows of the platforms that do not have all."""
+SERVICES = ("gitlab",)
+"""Platforms on which the node can be a service of the job."""
 ACTIONS = {
     "checkout": "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0",
     "upload": "actions/upload-artifact@330a01c490aca151604b8cf639adc76d48f6c5d4 # v5.0.0",
@@ -45,7 +66,13 @@ def generate(platform: str, options: Options) -> str:
             f"flow: {options.flow} is not made for {platform}",
             hint=f"one of {', '.join(FLOWS_OF[platform])}",
         )
-    name = options.style if platform == "jenkins" else "pipeline"
+    if options.node == "service" and platform not in SERVICES:
+        raise UsageError(
+            f"node: service is not made for {platform}",
+            why="its jobs get at no service before their first step, or have none",
+            hint=f"only for {', '.join(SERVICES)}; elsewhere FAST_RUNTIME=process needs no engine either",
+        )
+    name = {"jenkins": options.style, "gitlab": options.node}.get(platform, "pipeline")
     return render(
         f"{platform}/{name}.j2",
         o=options,
@@ -53,10 +80,19 @@ def generate(platform: str, options: Options) -> str:
         jobs=jobs(options),
         environment=environment(platform, options),
         keys=jenkins_keys(options),
+        settings=workflow_settings(options),
+        gate=SHARD_GATE,
+        record_script=service_script(options),
         variable=VARIABLES.__getitem__,
         PATH=PATH,
         USES=ACTIONS,
     )
+
+
+def beside(platform: str) -> tuple[Path, str]:
+    """Where the definition goes when the platform's file is there already, and what then is to be done."""
+    path, told = _BESIDE[platform]
+    return Path(path), f"{PLATFORMS[platform]} is there already and stays; {path}: {told}"
 
 
 def check(platform: str, options: Options, committed: str) -> list[str]:

@@ -24,6 +24,7 @@ class Plan:
     tests: str
     end: str
     test: str
+    merge: str
     clean: str
 
 
@@ -40,6 +41,7 @@ def plan(options: Options) -> Plan:
         tests=f". .fast/proxy.sh\n{options.tests}",
         end="fastci stop",
         test="fastci test",
+        merge="fastci report --merge .fast/runs/tr_*.json",
         clean="fastci clean",
     )
 
@@ -58,7 +60,7 @@ class Job:
     """A job as the platforms without an integration of their own are told it.
 
     `takes` and `keeps` say that the record comes from, or goes to, another job; `always` runs last, whatever
-    happened.
+    happened. `shards` above 1: it runs so often in parallel, and its results go to the job that `merges`.
     """
 
     id: str
@@ -69,6 +71,8 @@ class Job:
     takes: bool = False
     keeps: bool = False
     reports: bool = False
+    shards: int = 1
+    merges: bool = False
 
 
 def jobs(options: Options) -> list[Job]:
@@ -78,8 +82,9 @@ def jobs(options: Options) -> list[Job]:
     def ours(name: str, script: str) -> Step:
         return Step(name=name, script=f"{PATH}\n{script}", ours=True)
 
+    install = Step(name="Install fastci", script=p.install, ours=True)
     before = [
-        Step(name="Install fastci", script=p.install, ours=True),
+        install,
         Step(name="Prepare", script=p.prepare),
         Step(name="Start the target", script=p.start),
     ]
@@ -89,8 +94,19 @@ def jobs(options: Options) -> list[Job]:
     if options.flow == "run":
         run = ours("Record the functional tests and test the target", p.run)
         return [Job(id="fast", name="FAST", steps=[*before, run], always=always, reports=True)]
+    sharded = options.shards > 1
+    tail = [
+        Job(
+            id="fast-verdict", name="FAST verdict", steps=[install, ours("Put the shards together", p.merge)],
+            always=[], needs="fast-test" if options.flow == "jobs" else "fast", reports=True, merges=True,
+        )
+    ] if sharded else []  # fmt: skip
     if options.flow == "test":
-        return [Job(id="fast", name="FAST", steps=[*before, test], always=always, reports=True)]
+        alone = Job(
+            id="fast", name="FAST testing" if sharded else "FAST", steps=[*before, test], always=always,
+            reports=not sharded, shards=options.shards,
+        )  # fmt: skip
+        return [alone, *tail]
     record = [
         ours("Start recording", p.record),
         Step(name="Run the functional tests", script=p.tests),
@@ -100,14 +116,16 @@ def jobs(options: Options) -> list[Job]:
         Job(id="fast-record", name="FAST recording", steps=[*before, *record], always=always, keeps=True),
         Job(
             id="fast-test", name="FAST testing", steps=[*before, test], always=always,
-            needs="fast-record", takes=True, reports=True,
+            needs="fast-record", takes=True, reports=not sharded, shards=options.shards,
         ),
+        *tail,
     ]  # fmt: skip
 
 
 def environment(platform: str, options: Options) -> dict[str, str]:
     """The variables that the steps of ours need, for platforms where a job sets them by name."""
-    found = {"FASTCI_PACKAGE": PACKAGE.format(options.repository, options.ref), **options.settings}
+    found = {"FASTCI_PACKAGE": PACKAGE.format(options.repository, options.ref)}
+    found |= workflow_settings(options)
     if options.target_image and "TARGET_URI" not in found:
         # Only GitLab gives a service a name of its own; elsewhere it listens on the job's localhost.
         host = "app" if platform == "gitlab" else "127.0.0.1"
@@ -115,6 +133,14 @@ def environment(platform: str, options: Options) -> dict[str, str]:
     return found
 
 
+def workflow_settings(options: Options) -> dict[str, str]:
+    """The settings, with what ties the jobs of one workflow together: a later one takes its own record."""
+    tie = {} if options.flow == "test" or "BUILD_ID" in options.settings else {"BUILD_ID": "auto"}
+    return {**options.settings, **tie}
+
+
+SHARD_GATE = {"FAST_FAIL_ON": "never"}
+"""What a job that tests a shard is told beside: findings are judged where all of them are known."""
 PACKAGE = "fast-action @ https://github.com/{}/archive/refs/tags/{}.tar.gz"
 PATH = 'export PATH="$PATH:$PWD/.fast/venv/bin"'
 INSTALL = f"""\
@@ -125,9 +151,40 @@ command -v fastci >/dev/null || {{
 {PATH}"""
 
 
+def service_script(options: Options) -> str:
+    """Runs the tests through a node that is a service named `fast`, then takes the record from it."""
+    return SERVICE.format(tests=options.tests)
+
+
+SERVICE = """\
+node=http://fast:8080
+# Whatever the image of the tests has: curl, wget or Python.
+fetch() {{
+  if command -v curl >/dev/null; then curl --fail --silent --show-error --noproxy '*' --output "$2" "$1"
+  elif command -v wget >/dev/null; then wget -q -Y off -O "$2" "$1"
+  else python3 -c 'import sys, urllib.request as r
+open(sys.argv[2], "wb").write(r.build_opener(r.ProxyHandler({{}})).open(sys.argv[1]).read())' "$1" "$2"
+  fi
+}}
+mkdir -p .fast/records
+fetch "$node/ca.pem" .fast/ca.pem
+# Only the tests are told of the proxy: whatever else the job does goes its own way.
+(
+for name in HTTP_PROXY HTTPS_PROXY http_proxy https_proxy; do export "$name=$node"; done
+for name in SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS; do
+  export "$name=$PWD/.fast/ca.pem"
+done
+export NO_PROXY= no_proxy= NODE_USE_ENV_PROXY=1
+JAVA_TOOL_OPTIONS="-Dhttp.proxyHost=fast -Dhttp.proxyPort=8080"
+export JAVA_TOOL_OPTIONS="$JAVA_TOOL_OPTIONS -Dhttps.proxyHost=fast -Dhttps.proxyPort=8080"
+{tests}
+)
+fetch "$node/record" .fast/records/rec_0001.sqlite"""
+
+
 def jenkins_keys(options: Options) -> str:
     """The settings as named arguments of a Jenkins step."""
-    given = {VARIABLES[name].key: value for name, value in options.settings.items()}
+    given = {VARIABLES[name].key: value for name, value in workflow_settings(options).items()}
     if options.target_image and "TARGET_URI" not in options.settings:
         given["targetUri"] = f"http://127.0.0.1:{options.target_port}"
     if options.cloud:

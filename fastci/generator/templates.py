@@ -16,6 +16,10 @@ import jinja2
 
 from fastci.errors import TechnicalError
 
+_HELD = "\0"
+"""Stands for a line break inside a literal of Groovy until the text around it is in its place: indenting the
+text must not change the script in it."""
+
 
 def templates_folder() -> Path:
     """The folder of the templates: beside the package in a checkout, inside it when it was installed."""
@@ -37,7 +41,11 @@ def _environment(folder: Path) -> jinja2.Environment:
         autoescape=False,
     )  # fmt: skip
     environment.filters.update(
-        yaml=quote_yaml, block=block_yaml, sh=shlex.quote, groovy=quote_groovy, command=as_command
+        yaml=quote_yaml,
+        block=block_yaml,
+        sh=shlex.quote,
+        groovy=lambda value: quote_groovy(value).replace("\n", _HELD),
+        command=as_command,
     )
     return environment
 
@@ -45,7 +53,8 @@ def _environment(folder: Path) -> jinja2.Environment:
 def render(template: str, **context: Any) -> str:
     """A template of the folder with these values; without runs of blank lines."""
     text = _environment(templates_folder()).get_template(template).render(**context)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in text.splitlines())) + "\n"
+    lines = "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
+    return re.sub(r"\n{3,}", "\n\n", lines).replace(_HELD, "\n") + "\n"
 
 
 def quote_yaml(value: object) -> str:

@@ -43,7 +43,7 @@ class SecurityTesting:
             given = {"TEST_RECORD_ID": chosen}
             if stage.runtime.ours:
                 files += workspace.record_files(chosen)
-                self._run_id = given["FAST_RUN_ID"] = workspace.reserve_run()
+                self._run_id = given["FAST_RUN_ID"] = workspace.reserve_run(stage.settings.fast_shard)
             self._node = stage.launch(Mode.TESTING, given, files)
             ended = nodes.wait_end(stage.runtime, self._node, stage.waiter, stage.listener.progress)
             note.text = self._node.name

@@ -81,9 +81,9 @@ class Workspace:
         """The next free record id, kept for the caller: two jobs in one workspace never get the same."""
         return _reserve(self.records, "rec_", ".sqlite")
 
-    def reserve_run(self) -> str:
-        """The next free test run id, likewise."""
-        return _reserve(self.runs, "tr_", ".json")
+    def reserve_run(self, shard: tuple[int, int] = (1, 1)) -> str:
+        """The next free test run id, likewise; other shards get other ids, as their files meet later."""
+        return _reserve(self.runs, "tr_", ".json", shard)
 
     def give_up(self, record_id: str = "", run_id: str = "") -> None:
         """Forget a reservation that nothing came of."""
@@ -162,11 +162,14 @@ def port_taken(port: int, why: str = "") -> FatalError:
     )
 
 
-def _reserve(folder: Path, prefix: str, suffix: str) -> str:
+def _reserve(folder: Path, prefix: str, suffix: str, shard: tuple[int, int] = (1, 1)) -> str:
+    mine, shards = shard
     taken = [path.name[len(prefix) : -len(suffix)] for path in folder.glob(f"{prefix}*{suffix}")]
     number = max((int(digits) for digits in taken if digits.isdigit()), default=0)
     while True:
         number += 1
+        if number % shards != mine % shards:
+            continue
         name = f"{prefix}{number:04d}"
         try:
             os.close(os.open(folder / f"{name}{suffix}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

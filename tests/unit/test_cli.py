@@ -6,7 +6,7 @@ import made_runs
 import pytest
 
 from fastci import cli
-from fastci.cli.job import with_shard
+from fastci.cli.job import resolved
 from fastci.cli.options import NODE_ONLY, overlaid, settings_of
 from fastci.cli.steps import with_tests
 from fastci.config import VARIABLES, Mode, Side
@@ -175,11 +175,11 @@ def test_report_of_what_is_no_results_file_is_a_usage_error(tmp_path, monkeypatc
 
 def test_shard_of_auto_is_what_the_ci_counts_and_refused_where_it_does_not():
     gitlab = {"GITLAB_CI": "true", "CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "3"}
-    assert with_shard({**gitlab, "FAST_SHARD": " Auto "})["FAST_SHARD"] == "2/3"
-    assert with_shard({**gitlab, "FAST_SHARD": "1/9"})["FAST_SHARD"] == "1/9"
-    assert "FAST_SHARD" not in with_shard(gitlab)
+    assert resolved({**gitlab, "FAST_SHARD": " Auto "})["FAST_SHARD"] == "2/3"
+    assert resolved({**gitlab, "FAST_SHARD": "1/9"})["FAST_SHARD"] == "1/9"
+    assert "FAST_SHARD" not in resolved(gitlab)
     with pytest.raises(ConfigurationError) as caught:
-        with_shard({"FAST_SHARD": "auto"})
+        resolved({"FAST_SHARD": "auto"})
     assert "local does not count its parallel jobs" in caught.value.faults[0]
 
 
@@ -275,3 +275,10 @@ def test_fail_new_only_without_a_comparison_is_refused(tmp_path, monkeypatch, ca
     assert status_of("report", path, "--fail-new-only") == 2
     assert "FAST_COMPARE_WITH" in capsys.readouterr().err
     assert status_of("report", path, "--fail-new-only", "--compare-with", path) == 0
+
+
+def test_build_id_of_auto_is_the_workflow_and_nothing_without_a_ci():
+    jenkins = {"BUILD_TAG": "jenkins-shop-front%2Fmain-12", "BUILD_ID": "auto"}
+    assert resolved(jenkins)["BUILD_ID"] == "jenkins-shop-front-2Fmain-12"
+    assert resolved({"BUILD_ID": "auto"})["BUILD_ID"] == ""
+    assert resolved({**jenkins, "BUILD_ID": "12"})["BUILD_ID"] == "12"

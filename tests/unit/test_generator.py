@@ -34,10 +34,16 @@ def cases() -> dict[str, tuple[str, dict[str, object]]]:
     for platform in generator.PLATFORMS:
         for flow in generator.FLOWS_OF.get(platform, tuple(generator.FLOWS)):
             found[f"{platform}-{flow}"] = (platform, {**(RICH if flow != "run" else PLAIN), "flow": flow})
+        found[f"{platform}-shards"] = (platform, {**RICH, "shards": 3})
         found[f"{platform}-image"] = (platform, IMAGE)
         found[f"{platform}-cloud"] = (platform, CLOUD)
-    for flow in ("run", "steps"):
+    for flow in ("run", "steps", "jobs"):
         found[f"jenkins-scripted-{flow}"] = ("jenkins", {**RICH, "flow": flow, "style": "scripted"})
+    found["jenkins-scripted-shards"] = ("jenkins", {**RICH, "shards": 2, "style": "scripted"})
+    found["gitlab-test-shards"] = ("gitlab", {**PLAIN, "flow": "test", "shards": 2})
+    found["gitlab-service"] = ("gitlab", {**IMAGE, "node": "service", "prepare": "npm ci"})
+    found["gitlab-service-shards"] = ("gitlab", {**PLAIN, "node": "service", "shards": 2})
+    found["gitlab-service-test"] = ("gitlab", {**IMAGE, "node": "service", "flow": "test"})
     return found
 
 
@@ -162,8 +168,61 @@ def test_platform_that_does_not_exist_is_refused_with_the_nearest():
 
 
 def test_flow_that_a_platform_does_not_have_is_refused():
-    with pytest.raises(UsageError, match="flow: jobs is not made for jenkins"):
-        generator.generate("jenkins", generator.read_options({**PLAIN, "flow": "jobs"}))
+    with pytest.raises(UsageError, match="flow: steps is not made for circleci"):
+        generator.generate("circleci", generator.read_options({**PLAIN, "flow": "steps"}))
+
+
+def test_node_as_a_service_is_refused_where_it_cannot_be():
+    with pytest.raises(UsageError, match="node: service is not made for github"):
+        generator.generate("github", generator.read_options({**IMAGE, "node": "service"}))
+    with pytest.raises(ConfigurationError) as caught:
+        generator.read_options({**CLOUD, "node": "service", "flow": "run", "start": "npm start"})
+    faults = "\n".join(caught.value.faults)
+    assert "needs flow: jobs" in faults
+    assert "a target that is a service too" in faults
+    assert "wallarm/fast keeps its records in its cloud" in faults
+
+
+@pytest.mark.parametrize("shards", [0, 101, "many", -1])
+def test_shards_out_of_range_are_refused(shards: object):
+    with pytest.raises(ConfigurationError) as caught:
+        generator.read_options({**PLAIN, "shards": shards})
+    assert caught.value.faults == [f"shards: '{shards}' is not a number of shards; 1 to 100"]
+
+
+def test_shards_take_the_flow_that_can_have_them_unless_another_is_named():
+    assert generator.read_options({**PLAIN, "shards": 2}).flow == "jobs"
+    with pytest.raises(ConfigurationError) as caught:
+        generator.read_options({**PLAIN, "shards": 2, "flow": "run", "shard": "1/2"})
+    assert any("needs flow: jobs" in fault for fault in caught.value.faults)
+    assert any("shard: is decided by the steps" in fault for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize("platform", generator.PLATFORMS)
+def test_shards_of_a_definition_are_all_tested_and_put_together(platform: str):
+    text = generator.generate(platform, generator.read_options({**PLAIN, "shards": 3}))
+    many = {"github": "shard: [1, 2, 3]", "gitlab": "parallel: 3", "circleci": "parallelism: 3",
+            "azure": 'parallel: "3"', "jenkins": "shard: '3/3'", "bamboo": "FAST_SHARD=3/3"}  # fmt: skip
+    assert many.get(platform, "- step:") in text
+    if platform == "bitbucket":
+        assert text.count("FAST_SHARD=auto") == 3
+    assert text.count("merge: true" if platform == "jenkins" else "fastci report --merge") == 1
+
+
+@pytest.mark.parametrize("style", ["declarative", "scripted"])
+def test_script_in_a_jenkinsfile_is_not_indented(style: str):
+    start = "cat <<END >x\n  two\nEND\nserve &"
+    values = {**PLAIN, "start": start, "stop": "kill 1", "style": style}
+    for more in ({}, {"flow": "jobs"}, {"shards": 2}):
+        text = generator.generate("jenkins", generator.read_options({**values, **more}))
+        assert f"'''\\\n{start}\n'''" in text
+
+
+def test_options_written_to_a_file_read_back(tmp_path: Path):
+    values = {**RICH, "shards": "2"}
+    file = tmp_path / "fast.yml"
+    file.write_text(generator.render_options(values, platform="gitlab", path="x.yml"))
+    assert generator.load_options(file) == generator.read_options(values)
 
 
 def test_check_of_the_generated_text_is_empty_and_of_another_shows_the_line():

@@ -92,6 +92,7 @@ async def serve(
         admitted=_parse_hosts("ALLOWED_HOSTS", settings.allowed_hosts, empty=True),
         untouched=_parse_hosts("FAST_TUNNEL_HOSTS", settings.fast_tunnel_hosts, empty=False),
         credentials=render_credentials(settings.fast_proxy_auth),
+        hand_out=settings.fast_hand_out,
         max_body=settings.fast_max_body,
         response_timeout=patience.response,
         say=say,

@@ -1,28 +1,40 @@
 """What the proxy answers itself: its health, its certificate, and why something did not work."""
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 
 NODE_HOST = "fast.node"
 """A name that always means the node itself, so that its pages are reached through the proxy as well."""
 HEALTH = b"/health"
 CERTIFICATE = b"/ca.pem"
+RECORD = b"/record"
 
 
 def has_page(target: bytes) -> bool:
     """Whether a request target, in any form, names one of the node's pages."""
     path = target.partition(b"?")[0]
-    return path.endswith((HEALTH, CERTIFICATE))
+    return path.endswith((HEALTH, CERTIFICATE, RECORD))
 
 
-def render_page(path: bytes, *, record: str, baselines: int, certificate: bytes) -> tuple[int, str, bytes]:
-    """Status, content type and body of the node's page at this path (a query is ignored)."""
+def render_page(
+    path: bytes, *, record: str, baselines: int, certificate: bytes, copy: Callable[[], bytes] | None
+) -> tuple[int, str, bytes]:
+    """Status, content type and body of the node's page at this path (a query is ignored).
+
+    `copy` gives the record's file; None where it is not handed out to this client.
+    """
     path = path.partition(b"?")[0]
     if path == HEALTH:
         facts = {"status": "recording", "record": record, "baselines": baselines}
         return 200, "application/json", json.dumps(facts).encode() + b"\n"
     if path == CERTIFICATE:
         return 200, "application/x-x509-ca-cert", certificate
+    if path == RECORD and copy and baselines:
+        return 200, "application/vnd.sqlite3", copy()
+    if path == RECORD:
+        why = "nothing was recorded yet" if copy else "the record is not handed out (FAST_HAND_OUT)"
+        return 404, "text/plain; charset=utf-8", f"{why}\n".encode()
     text = (
         "this is a recording proxy with two pages of its own, /health and /ca.pem; "
         "to reach a target, set it as the client's HTTP proxy\n"

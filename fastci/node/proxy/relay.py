@@ -47,6 +47,8 @@ class Proxy:
     """Hosts whose TLS is not intercepted."""
     credentials: bytes
     """What clients must say in Proxy-Authorization; empty when nothing is asked."""
+    hand_out: bool
+    """Whether clients may take the record."""
     max_body: int
     response_timeout: float
     say: Callable[[str], None]

@@ -225,6 +225,7 @@ class Source(Relay):
             record=recorder.id,
             baselines=recorder.count,
             certificate=self.proxy.authority.certificate_pem,
+            copy=recorder.copy if self.proxy.hand_out and self._may_pass(head) else None,
         )
         if status != 200:
             recorder.see("bad-request", "")

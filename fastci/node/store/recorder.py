@@ -129,6 +129,16 @@ class Recorder:
         self._tail.took(size)
         return True
 
+    def copy(self) -> bytes:
+        """What is recorded so far as a whole record file; recording goes on."""
+        self.commit()
+        with self._guard():
+            self._file.hurry(False)
+            while self._take_over(_LAST_SLICE):
+                pass
+            self._file.count(self._seen)
+            return self._file.copy(time.time())
+
     def close(self) -> None:
         """Write what is left, mark the record closed. Afterwards the file stands alone, without a tail."""
         try:

@@ -71,6 +71,14 @@ class RecordFile:
         """Mark the record closed."""
         self._connection.execute("UPDATE record SET closed = ?", (moment,))
 
+    def copy(self, moment: float) -> bytes:
+        """The whole file as a record of its own that was closed at this moment."""
+        with closing(sqlite3.connect(":memory:")) as copy:
+            self._connection.backup(copy)
+            with copy:
+                copy.execute("UPDATE record SET closed = ?", (moment,))
+            return copy.serialize()
+
     def hurry(self, hurried: bool) -> None:
         """Whether to give up at once, instead of waiting, when another process has the file locked."""
         self._connection.execute(f"PRAGMA busy_timeout={0 if hurried else int(_PATIENCE * 1000)}")

@@ -11,10 +11,11 @@ pipeline {
     stages {
         stage('FAST') {
             steps {
-                fastPipeline(targetUri: 'http://localhost:3000', image: 'wallarm/fast:2.14', credentialsId: 'wallarm-api-token') {
+                fastPipeline(targetUri: 'http://localhost:3000', image: 'wallarm/fast:2.14', buildId: 'auto', credentialsId: 'wallarm-api-token') {
                     sh 'npm test'
                 }
             }
         }
     }
+
 }

@@ -11,10 +11,11 @@ pipeline {
     stages {
         stage('FAST') {
             steps {
-                fastPipeline(targetUri: 'http://127.0.0.1:3000') {
+                fastPipeline(buildId: 'auto', targetUri: 'http://127.0.0.1:3000') {
                     sh 'npm test'
                 }
             }
         }
     }
+
 }

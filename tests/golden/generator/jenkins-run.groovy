@@ -11,10 +11,11 @@ pipeline {
     stages {
         stage('FAST') {
             steps {
-                fastPipeline(targetUri: 'http://localhost:3000') {
+                fastPipeline(targetUri: 'http://localhost:3000', buildId: 'auto') {
                     sh 'npm test'
                 }
             }
         }
     }
+
 }

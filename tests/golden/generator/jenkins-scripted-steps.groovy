@@ -3,8 +3,8 @@
 // Python 3.11 or newer with venv.
 @Library('fast-action@v1') _
 
-node {
-    timeout(time: 1, unit: 'HOURS') {
+timeout(time: 1, unit: 'HOURS') {
+    node {
         stage('Checkout') {
             checkout scm
         }
@@ -19,15 +19,15 @@ node {
                 }
             }
             stage('Record') {
-                fastRecording(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true') {
+                fastRecording(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true', buildId: 'auto') {
                     sh '''\
-    cd shop && npm test -- --reporter=\'dot\'
-    echo "all done"
-    '''
+cd shop && npm test -- --reporter=\'dot\'
+echo "all done"
+'''
                 }
             }
             stage('Test') {
-                fastTesting(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true')
+                fastTesting(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true', buildId: 'auto')
             }
         } finally {
             sh 'docker compose --file deploy/compose.yml down --volumes'

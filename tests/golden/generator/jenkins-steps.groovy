@@ -24,7 +24,7 @@ pipeline {
         }
         stage('Record') {
             steps {
-                fastRecording(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true') {
+                fastRecording(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true', buildId: 'auto') {
                     sh '''\
 cd shop && npm test -- --reporter=\'dot\'
 echo "all done"
@@ -34,7 +34,7 @@ echo "all done"
         }
         stage('Test') {
             steps {
-                fastTesting(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true')
+                fastTesting(targetUri: 'http://localhost:3000', testRunPolicyId: 'deploy/fast policy.yml', allowedHosts: '~^shop\\.(test|local)$', testRunStopOnFirstFail: 'true', buildId: 'auto')
             }
         }
     }
