@@ -15,8 +15,8 @@ _SLICES = 120
 def merge_runs(runs: Sequence[Run]) -> Run:
     """One run of all of them: counters added, the same baseline and the same flaw of two shards joined.
 
-    The first gives name and record. What was judged is dropped, as it must be judged anew. Raises UsageError
-    for none, or for the same run twice.
+    The first gives name and record. What was judged is dropped, as it must be judged anew. Where a shard is
+    missing the whole counts as interrupted. Raises UsageError for none, or for the same run or shard twice.
     """
     if not runs:
         raise UsageError("there is nothing to merge", hint="name the results files of the shards")
@@ -25,6 +25,7 @@ def merge_runs(runs: Sequence[Run]) -> Run:
         raise UsageError(
             f"the run {twice[0]} {twice[1]} was given twice", why="its requests would count twice"
         )
+    missing = _missing_shards(runs)
     renamed = [_with_own_names(run, number, runs) for number, run in enumerate(runs)]
     checks = _joined_checks(check for run in renamed for check in run.checks)
     findings = _joined_findings(finding for run in renamed for finding in (*run.findings, *run.accepted))
@@ -39,9 +40,9 @@ def merge_runs(runs: Sequence[Run]) -> Run:
         past=[],
         compared_with="",
         verdict=None,
-        state=_state(runs),
+        state="interrupted" if missing else _state(runs),
         shard="",
-        complete=all(run.complete for run in runs),
+        complete=all(run.complete for run in runs) and not missing,
         start_time=min(run.start_time for run in runs),
         end_time=max(run.end_time for run in runs),
         target=", ".join(dict.fromkeys(run.target for run in runs if run.target)),
@@ -49,11 +50,34 @@ def merge_runs(runs: Sequence[Run]) -> Run:
         planned_requests=sum(run.planned_requests for run in runs),
         current_rps=sum(run.current_rps for run in runs),
         seen=_seen(runs),
-        messages=list(dict.fromkeys(message for run in runs for message in run.messages)),
+        messages=list(dict.fromkeys(message for run in runs for message in run.messages)) + missing,
         steps=_steps(runs),
         merged=[name for run in runs for name in (run.merged or [run.id])],
     )
     return replace(merged, pace=_pace(runs, merged.start_time, merged.end_time))
+
+
+def _missing_shards(runs: Sequence[Run]) -> list[str]:
+    """What to say of shards that are not there. Raises UsageError for one that is there twice."""
+    there: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        number, _, count = run.shard.partition("/")
+        if not count:
+            continue
+        known = there.setdefault((run.record_id, count), set())
+        if number in known:
+            raise UsageError(
+                f"shard {run.shard} of record {run.record_id} was given twice",
+                why="one of the files is left from another run",
+                hint="remove old results before testing, or name the files that belong together",
+            )
+        known.add(number)
+    return [
+        f"shard {number}/{count} of record {record} is missing: its job left no results"
+        for (record, count), known in there.items()
+        for number in range(1, int(count) + 1)
+        if str(number) not in known
+    ]
 
 
 def _with_own_names(run: Run, number: int, runs: Sequence[Run]) -> Run:

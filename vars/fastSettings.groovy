@@ -38,6 +38,7 @@ List<String> call(Map given, List<String> own) {
         auths: 'FAST_AUTHS',
         maxBody: 'FAST_MAX_BODY',
         tunnelHosts: 'FAST_TUNNEL_HOSTS',
+        handOut: 'FAST_HAND_OUT',
         linkLocal: 'FAST_LINK_LOCAL',
         targetCa: 'FAST_TARGET_CA',
         targetCert: 'FAST_TARGET_CERT',

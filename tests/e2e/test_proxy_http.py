@@ -1,5 +1,6 @@
 """The proxy between real sockets: what an origin gets, what a client gets, what is recorded."""
 
+import base64
 import contextlib
 import json
 import os
@@ -30,6 +31,7 @@ from proxy_rig import (
 )
 
 from fastci.node.proxy import Patience
+from fastci.node.store import Store
 
 Start = Callable[..., Any]
 
@@ -760,6 +762,33 @@ def test_pages_on_one_connection_head_and_unknown(start: Start):
         client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
         body = read_all(client).partition(b"\r\n\r\n")[2]
     assert json.loads(body)["record"] == "rec_0001"
+
+
+def test_record_page_hands_the_record_out_only_where_that_was_asked_for(start: Start, tmp_path: Path):
+    origin = start(answering(ok()))
+    closed, open_, locked = (
+        start(**variables)
+        for variables in (
+            {},
+            {"FAST_HAND_OUT": "true"},
+            {"FAST_HAND_OUT": "true", "FAST_PROXY_AUTH": "me:secret"},
+        )
+    )
+    login = {"Proxy-Authorization": "Basic " + base64.b64encode(b"me:secret").decode()}
+    assert b"nothing was recorded yet" in requests.get(f"{open_.url}/record", timeout=TIMEOUT).content
+    for proxy in (closed, open_):
+        proxy.ask(get(origin, b"/seen", CLOSE))
+    proxies = {"http": locked.url.replace("//", "//me:secret@")}
+    requests.get(f"{origin.url}/seen", timeout=TIMEOUT, proxies=proxies)
+    assert requests.get(f"{closed.url}/record", timeout=TIMEOUT).status_code == 404
+    assert requests.get(f"{locked.url}/record", timeout=TIMEOUT).status_code == 404
+    for number, (proxy, headers) in enumerate(((open_, {}), (locked, login)), 1):
+        taken = requests.get(f"{proxy.url}/record", timeout=TIMEOUT, headers=headers)
+        store = Store(tmp_path / "taken")
+        store.records_dir.mkdir(parents=True, exist_ok=True)
+        store.record_path(f"rec_000{number}").write_bytes(taken.content)
+        (baseline,) = store.baselines(store.choose(record_id=f"rec_000{number}"))
+        assert baseline.request.target == b"/seen"
 
 
 def test_request_to_the_proxy_itself_refused(start: Start):

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from made_runs import check, finding, run
 
-from fastci.errors import UsageError
+from fastci.config import Settings
+from fastci.errors import ExitStatus, UsageError
+from fastci.gate import decide
 from fastci.merging import merge_runs
 from fastci.results import Place, PointCoverage, Step
 
@@ -99,3 +101,19 @@ def test_merge_one_interrupted_shard_interrupts_the_whole():
 def test_merge_the_same_run_twice_is_refused():
     with pytest.raises(UsageError, match="tr_0001 n was given twice"):
         merge_runs([run(), run()])
+
+
+def test_merge_without_one_of_the_shards_is_interrupted_and_says_which():
+    shards = [run(id=f"tr_000{n}", shard=f"{n}/3") for n in (1, 3)]
+    merged = merge_runs(shards)
+    assert (merged.state, merged.complete) == ("interrupted", False)
+    assert merged.messages == ["shard 2/3 of record rec_0001 is missing: its job left no results"]
+    assert decide(merged, Settings()).status is ExitStatus.INTERRUPTED
+    whole = merge_runs([*shards, run(id="tr_0002", shard="2/3")])
+    assert (whole.state, whole.complete, whole.shard, whole.messages) == ("passed", True, "", [])
+
+
+def test_merge_the_same_shard_of_two_runs_is_refused():
+    shards = [run(id=f"tr_000{n}", shard="1/2") for n in (1, 2)]
+    with pytest.raises(UsageError, match="shard 1/2 of record rec_0001 was given twice"):
+        merge_runs(shards)

@@ -341,3 +341,23 @@ def full_disk(limit: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_copy_of_a_record_that_is_written_is_a_whole_record_and_recording_goes_on(
+    store: Store, tmp_path: Path
+):
+    recorder = store.create("r", build_id="7")
+    add(recorder)
+    recorder.commit()
+    recorder.see("tunnel", "other.test")
+    add(recorder)
+    copied = Store(tmp_path / "copy")
+    copied.records_dir.mkdir(parents=True)
+    copied.record_path("rec_0009").write_bytes(recorder.copy())
+    add(recorder)
+    recorder.close()
+    (record,) = copied.records()
+    assert (record.baselines, record.build_id, record.seen) == (2, "7", {("tunnel", "other.test"): 1})
+    assert record.closed is not None
+    assert [baseline.response for baseline in copied.baselines(record)] == [RESPONSE, RESPONSE]
+    assert store.choose().baselines == 3
