@@ -51,6 +51,14 @@ def _segment(part: bytes) -> str:
     return "{}" + dot + ending if dot and _CHANGING.fullmatch(stem) else text
 
 
+def route_names(request: Request) -> tuple[str, ...]:
+    """What a policy may call the route of a request: its template or its path, bare or after the method."""
+    method = request.method.decode("latin-1")
+    path = unquote_to_bytes(request.target.partition(b"?")[0]).decode("utf-8", "replace")
+    names = dict.fromkeys((route_template(request.method, request.target), path))
+    return (*names, *(f"{method} {name}" for name in names))
+
+
 def shape_of(request: Request) -> str:
     """Method, route and the names and kinds of all points; requests of one shape are duplicates.
 

@@ -18,13 +18,13 @@ from fastci.node.engine.sessions import Sessions
 from fastci.node.message import Request
 from fastci.node.points import Point, list_points
 from fastci.node.policy import Policy
+from fastci.node.route import route_names
 from fastci.node.store import Baseline
 
 _BREATH = 50
 """Baselines that are read without letting the requests under way go on."""
 
 _LISTING_TIME = 2.0
-_MOST_NAMES = 20_000
 
 STEPS = ("read", "change", "alone", "destroy")
 """The parts of a run, in order; from "alone" on one baseline at a time is tested in the whole run."""
@@ -85,9 +85,9 @@ class Scheduler:
         self._deal = Deal(shards)
         scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
         self._scope = replace(scope, credentials=task.credentials)
-        tried = [e for e in task.extensions if task.policy.tries(e.type, e.builtin)]
-        self._modifying = [e for e in tried if not e.sends]
-        self._sending = [e for e in tried if e.sends]
+        policy = task.policy
+        self._modifying = [e for e in task.extensions if not e.sends and policy.ever_tries(e.type, e.builtin)]
+        self._sending = [e for e in task.extensions if e.sends and policy.tries(e.type, e.builtin)]
         self._memory = Memory()
         self._sessions = Sessions(self._scope)
         self.sender = Sender(
@@ -96,7 +96,6 @@ class Scheduler:
         self.checks: list[Check | results.BaselineCheck] = []
         self.done = 0
         self._hosts: set[str] = set()
-        self._verdicts: dict[tuple[str, ...], bool] = {}
         self._taken = 0
         self._put_off: list[_Prepared] = []
         self._alone = False
@@ -142,8 +141,10 @@ class Scheduler:
                 self._leave_out(verdict)
                 yield None
                 continue
-            points = list_points(verdict.baseline.request) if verdict.phase is Phase.CHANGE else ()
-            observers.note(baseline, verdict, self._admitted(points))
+            request = verdict.baseline.request
+            policy = self._policy.at(route_names(request))
+            points = list_points(request) if verdict.phase is Phase.CHANGE else ()
+            observers.note(baseline, verdict, policy.admitted(points))
             yield self._prepare(verdict) if verdict.phase is Phase.READ else None
 
     async def _work_off(self, source: Iterator[_Prepared | None], workers: int) -> None:
@@ -197,16 +198,20 @@ class Scheduler:
 
     def _decide(self, item: Item, check: Check) -> _Prepared | Skipped:
         request = self._scope.request(item.baseline)
+        policy = self._policy.at(route_names(request))
+        if policy.left_out:
+            return skipped(item, policy.left_out)
         points = list_points(request)
-        admitted = self._admitted(points)
+        admitted = policy.admitted(points)
         host = str(item.target.origin)
         jobs = []
         if host not in self._hosts:
             self._hosts.add(host)
             jobs = [Job(extension=e, request=request, points=()) for e in self._sending]
-        for extension in self._modifying:
+        modifying = [e for e in self._modifying if policy.tries(e.type, e.builtin)]
+        for extension in modifying:
             try:
-                job = self._job(extension, request, points, admitted)
+                job = self._job(extension, request, points, admitted, policy)
             except Exception as error:
                 check.broken(extension, "", error)
             else:
@@ -215,34 +220,25 @@ class Scheduler:
             return skipped(
                 item, "no extension applies to it" if admitted else "the policy admits no point of it"
             )
-        for point in admitted:
-            for kind in dict.fromkeys(e.type for e in self._modifying):
+        for kind in dict.fromkeys(e.type for e in modifying):
+            for point in policy.admitted(points, kind) if kind in policy.by_type else admitted:
                 check.expect(point.name, kind)
         return _Prepared(check=check, request=request, jobs=jobs)
 
-    def _admitted(self, points: Sequence[Point]) -> list[Point]:
-        """The points that the policy admits. Baselines share most names, and a name is matched only once."""
-        admitted = []
-        for point in points:
-            name = point.name
-            key = (str(name), *getattr(name, "words", ()))
-            verdict = self._verdicts.get(key)
-            if verdict is None:
-                if len(self._verdicts) >= _MOST_NAMES:
-                    self._verdicts.clear()
-                verdict = self._verdicts[key] = self._policy.admits(name)
-            if verdict:
-                admitted.append(point)
-        return admitted
-
     def _job(
-        self, extension: Extension, request: Request, points: Sequence[Point], admitted: Sequence[Point]
+        self,
+        extension: Extension,
+        request: Request,
+        points: Sequence[Point],
+        admitted: Sequence[Point],
+        policy: Policy,
     ) -> Job | None:
         if not extension.matches(points):
             return None
         changed = extension.modified(request)
-        if changed is not request:
-            admitted = self._admitted(list_points(changed))
+        if changed is not request or extension.type in policy.by_type:
+            pool = points if changed is request else list_points(changed)
+            admitted = policy.admitted(pool, extension.type)
         targets = parts_first(extension.targets(admitted))
         if not targets or not extension.collects(points, self._memory):
             return None

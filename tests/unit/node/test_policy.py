@@ -1,9 +1,12 @@
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from fastci.errors import ConfigurationError, ExitStatus, UsageError
-from fastci.node.policy import load_policy, shipped_policies
+from fastci.node.policy import Policy, load_policy, policy_schema, shipped_policies
 from fastci.node.vulnerabilities import VULNERABILITIES
 
 
@@ -173,6 +176,21 @@ def test_fuzzer_section_is_read(tmp_path: Path):
         ),
         ("a: [\n", "own.yml:2: not YAML: "),
         ("a: !!python/object:os.system x", "own.yml:1: policy has no key 'a'"),
+        ("per-type: {sqlli: {}}", "own.yml:1: per-type has no key 'sqlli'; did you mean sqli?"),
+        (
+            "per-type:\n  xss:\n    types: all",
+            "own.yml:3: per-type xss has no key 'types'; allowed: insertion-points",
+        ),
+        ("per-route:\n  - skip: true", "own.yml:2: a rule of per-route has no route"),
+        ("per-route:\n  - route: '/a('", "own.yml:2: '/a(' is not a route: a group is not closed"),
+        (
+            "per-route:\n  - {route: /a, skp: true}",
+            "own.yml:2: per-route has no key 'skp'; did you mean skip?",
+        ),
+        (
+            "per-route:\n  - route: /a\n    attacks: {types: [xsss]}",
+            "own.yml:3: there is no type 'xsss'; did you mean xss?",
+        ),
         ("just a text", "own.yml:1: policy must be a mapping"),
         ("- a", "own.yml:1: policy must be a mapping"),
         ("a: \x07", "own.yml: not YAML: "),
@@ -210,3 +228,110 @@ def test_unreadable_policy_file_is_a_usage_error(content: bytes | None, tmp_path
         path.write_bytes(content)
     with pytest.raises(UsageError, match="cannot be read"):
         load_policy(str(path), None)
+
+
+RULES = """
+insertion-points: {include: ['GET_.*'], exclude: [GET_token]}
+attacks: {types: [sqli, xss]}
+per-type:
+  sqli:
+    insertion-points: {include: ['GET_.*', 'HEADER_.*']}
+  rce: {insertion-points: {exclude: [GET_q]}}
+per-route:
+  - route: '/admin/.*'
+    skip: true
+  - route: ['GET /search', '/find/\\{\\}']
+    insertion-points: {include: [GET_q]}
+    attacks: {types: [rce]}
+  - route: '.*/search'
+    insertion-points: {exclude: ['HEADER_.*']}
+"""
+
+
+@pytest.fixture
+def ruled(tmp_path: Path) -> Policy:
+    (tmp_path / "own.yml").write_text(RULES)
+    return load_policy("own", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("point", "kind", "route", "admitted"),
+    [
+        ("GET_q_value", "", "/", True),
+        ("HEADER_A_value", "", "/", False),
+        ("HEADER_A_value", "sqli", "/", True),
+        ("HEADER_A_value", "xss", "/", False),
+        ("GET_token_value", "sqli", "/", False),
+        ("GET_q_value", "rce", "/", False),
+        ("GET_p_value", "rce", "/", True),
+        ("GET_p_value", "", "/find/{}", False),
+        ("GET_q_value", "", "/find/{}", True),
+        ("HEADER_A_value", "sqli", "/find/{}", False),
+        ("GET_p_value", "", "/find/{}/x", True),
+        ("HEADER_A_value", "sqli", "/x/search", False),
+    ],
+)
+def test_settings_of_a_type_and_of_a_route_decide_on_points(
+    point: str, kind: str, route: str, admitted: bool, ruled: Policy
+):
+    assert ruled.at([route, f"GET {route}"]).admits(point, kind) is admitted
+
+
+def test_settings_of_a_route_decide_on_types_there_only(ruled: Policy):
+    there = ruled.at(["/search", "GET /search"])
+    assert [there.tries(kind, builtin=True) for kind in ("sqli", "rce")] == [False, True]
+    assert there.tries("sqli", builtin=False)
+    elsewhere = ruled.at(["/search", "POST /search"])
+    assert [elsewhere.tries(kind, builtin=True) for kind in ("sqli", "rce")] == [True, False]
+    assert [ruled.ever_tries(kind, builtin=True) for kind in ("sqli", "rce", "xxe")] == [True, True, False]
+
+
+def test_route_that_a_policy_leaves_out_says_which_rule(ruled: Policy):
+    assert ruled.at(["/admin/x"]).left_out == "the policy leaves this route out (own.yml:9)"
+    assert ruled.at(["/admin"]).left_out == ""
+    assert ruled.at(["/other"]) is ruled
+
+
+@pytest.mark.parametrize("policy", ["default", "quick", "thorough"])
+def test_shipped_policy_is_as_its_schema_says(policy: str):
+    document = yaml.safe_load((files("fastci.node") / "policies" / f"{policy}.yml").read_text())
+    Draft202012Validator(policy_schema()).validate(document)
+
+
+WELL_FORMED = [
+    "", "name: 7", "tags: nightly", "insertion-points:", "insertion-points: {include: GET_a, exclude: []}",
+    "attacks: {types: all}", "attacks: {types: [all]}", "attacks: {types: sqli}", "fuzzer: true",
+    "use-only-custom-dsl: true", "use-only-custom-dsl: true\nfuzzer: false", RULES,
+    "fuzzer: {payload: {size: 250, replace: first, bytes: 3}, anomaly-if: {status: 500, time: '> 1.5'}}",
+    "fuzzer: {stop-if: {anomalies: '> 2', timeout-errors: 3, body: x}}", "per-route: {route: /a}",
+]  # fmt: skip
+ILL_FORMED = [
+    "a: 1", "name: [a]", "insertion-points: [URI]", "attacks: {types: [xsss]}", "attacks: {type: [xss]}",
+    "use-only-custom-dsl: maybe", "fuzzer: {payload: {size: 256}}", "fuzzer: {payload: {insert: start}}",
+    "fuzzer: {stop-if: {anomalies: many}}", "use-only-custom-dsl: true\nfuzzer: true", "- a", "just a text",
+    "per-type: {sqlx: {}}", "per-type: {sqli: {types: [a]}}", "per-route: [{skip: true}]", "per-route: [a]",
+    "per-route: [{route: /a, skip: perhaps}]", "fuzzer: maybe", "fuzzer: {anomaly-if: {dom-diff: x}}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "good"), [*((text, True) for text in WELL_FORMED), *((text, False) for text in ILL_FORMED)]
+)
+def test_schema_and_reader_agree(text: str, good: bool, tmp_path: Path):
+    document = yaml.safe_load(text)
+    assert Draft202012Validator(policy_schema()).is_valid(document) is good
+    if good:
+        (tmp_path / "own.yml").write_text(text)
+        assert load_policy("own", tmp_path)
+    else:
+        assert faults(text, tmp_path)
+
+
+def test_policy_of_the_guide_loads(tmp_path: Path):
+    guide = (Path(__file__).parents[3] / "docs" / "policies.md").read_text()
+    (block,) = (text for text in guide.split("```yaml\n")[1:] if text.startswith("name: Shop"))
+    (tmp_path / "shop.yml").write_text(block.partition("```")[0])
+    policy = load_policy("shop", tmp_path)
+    assert policy.at(["/orders/{}"]).tries("sqli", builtin=True)
+    assert not policy.at(["POST /checkout"]).tries("xss", builtin=True)
+    assert policy.at(["/admin/users"]).left_out

@@ -1,7 +1,7 @@
 import pytest
 
 from fastci.node.message import Request, parse_request
-from fastci.node.route import route_template, shape_of
+from fastci.node.route import route_names, route_template, shape_of
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,10 @@ def test_shape_equal_when_only_values_differ(one: Request, other: Request):
 )
 def test_shape_differs_when_points_or_kinds_do(one: Request, other: Request):
     assert shape_of(one) != shape_of(other)
+
+
+def test_route_has_the_names_that_a_policy_may_call_it_by():
+    assert route_names(get(b"/a%20b/17?x=1", method=b"PUT")) == (
+        "/a b/{}", "/a b/17", "PUT /a b/{}", "PUT /a b/17",
+    )  # fmt: skip
+    assert route_names(get(b"/cart")) == ("/cart", "GET /cart")

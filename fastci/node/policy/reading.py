@@ -1,55 +1,25 @@
-"""Test policies: what a run may touch and what it may try (spec/policy.md, docs/policies.md).
-
-A policy is a YAML file. What it leaves out is as in the default policy.
-"""
+"""Policies from YAML files. What a file leaves out is as in the default policy."""
 
 import difflib
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import regex
 import yaml
 
 from fastci.errors import ConfigurationError, UsageError
 from fastci.node.points import PointPattern, compile_point, compile_ruby
+from fastci.node.policy.model import Policy, RouteRule, Selection
+from fastci.node.policy.settings import ATTACKS, FUZZER, POINTS, ROUTE, TOP, TYPE, Check
 from fastci.node.vulnerabilities import VULNERABILITIES
 
 DEFAULT = "default"
 _SHIPPED = files("fastci.node") / "policies"
 _ENDINGS = (".yml", ".yaml")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """A point may be changed when one of `include` means it and none of `exclude` does.
-
-    `types` are the codes that the built-in checks try; custom extensions always try their own.
-    `fuzzer` is the fuzzer's section as a mapping, None when it is off.
-    """
-
-    id: str
-    name: str
-    description: str
-    tags: tuple[str, ...]
-    include: tuple[PointPattern, ...]
-    exclude: tuple[PointPattern, ...]
-    types: frozenset[str]
-    custom_only: bool
-    fuzzer: Mapping[str, Any] | None
-
-    def admits(self, point_name: str) -> bool:
-        """Whether this point may be changed. Raises TimeoutError for a pattern that takes too long."""
-        return any(pattern.matches(point_name) for pattern in self.include) and not any(
-            pattern.matches(point_name) for pattern in self.exclude
-        )
-
-    def tries(self, type_code: str, builtin: bool) -> bool:
-        """Whether extensions of this type run; `builtin` says that it is not one of the user's own."""
-        return not builtin or (not self.custom_only and type_code in self.types)
 
 
 def load_policy(id_or_path: str, folder: Path | None) -> Policy:
@@ -68,7 +38,7 @@ def load_policy(id_or_path: str, folder: Path | None) -> Policy:
     shipped = _SHIPPED / f"{wanted}.yml"
     if shipped.is_file():
         return _shipped(wanted)
-    known = sorted({*own, *shipped_policies()})
+    known = known_policies(folder)
     near = difflib.get_close_matches(wanted, known, n=1)
     raise UsageError(
         f"there is no test policy {wanted!r}" + (f"; did you mean {near[0]}?" if near else ""),
@@ -82,6 +52,11 @@ def shipped_policies() -> list[str]:
     return sorted(
         entry.name.removesuffix(".yml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yml")
     )
+
+
+def known_policies(folder: Path | None) -> list[str]:
+    """The ids that `load_policy` understands with this folder."""
+    return sorted({*_own_policies(folder), *shipped_policies()})
 
 
 def _own_policies(folder: Path | None) -> dict[str, Path]:
@@ -138,9 +113,9 @@ class _Reader:
         self.faults.append(f"{self.file}:{node.start_mark.line + 1}: {what}")
 
     def policy(self, root: yaml.Node, start: Policy) -> Policy:
-        top = self.mapping(root, "policy", _TOP)
-        points = self.mapping(top.get("insertion-points"), "insertion-points", _POINTS)
-        attacks = self.mapping(top.get("attacks"), "attacks", _ATTACKS)
+        top = self.mapping(root, "policy", TOP)
+        points = self.mapping(top.get("insertion-points"), "insertion-points", POINTS)
+        attacks = self.mapping(top.get("attacks"), "attacks", ATTACKS)
         policy = replace(
             start,
             name=self.text(top.get("name"), start.name),
@@ -151,6 +126,8 @@ class _Reader:
             types=self.types(attacks.get("types"), start.types),
             custom_only=self.switch(top.get("use-only-custom-dsl"), start.custom_only),
             fuzzer=self.fuzzer(top.get("fuzzer")),
+            by_type=self.by_type(top.get("per-type")),
+            by_route=tuple(self.route_rule(node) for node in self.items(top.get("per-route"))),
         )
         if policy.custom_only and policy.fuzzer is not None:
             self.fault(
@@ -223,6 +200,43 @@ class _Reader:
                 )
         return frozenset(code for _, code in codes)
 
+    def selection(self, node: yaml.Node | None) -> Selection:
+        points = self.mapping(node, "insertion-points", POINTS)
+        include = points.get("include")
+        return Selection(
+            include=self.patterns(include, ()) if include is not None else None,
+            exclude=self.patterns(points.get("exclude"), ()),
+        )
+
+    def by_type(self, node: yaml.Node | None) -> dict[str, Selection]:
+        found = {}
+        for code, value in self.mapping(node, "per-type", VULNERABILITIES).items():
+            settings = self.mapping(value, f"per-type {code}", TYPE)
+            found[code] = self.selection(settings.get("insertion-points"))
+        return found
+
+    def route_rule(self, node: yaml.Node) -> RouteRule:
+        rule = self.mapping(node, "per-route", ROUTE)
+        if "route" not in rule and isinstance(node, yaml.MappingNode):
+            self.fault(node, "a rule of per-route has no route: an expression such as '/admin/.*'")
+        attacks = self.mapping(rule.get("attacks"), "attacks", ATTACKS)
+        return RouteRule(
+            routes=tuple(self.expressions(rule.get("route"))),
+            where=f"{Path(self.file).name}:{node.start_mark.line + 1}",
+            skip=self.switch(rule.get("skip"), False),
+            points=self.selection(rule.get("insertion-points")),
+            types=self.types(attacks["types"], frozenset()) if "types" in attacks else None,
+        )
+
+    def expressions(self, node: yaml.Node | None) -> "list[regex.Pattern[str]]":
+        found = []
+        for item in self.items(node):
+            try:
+                found.append(compile_ruby(self.text(item, ".*")))
+            except ValueError as error:
+                self.fault(item, f"{_shown(item)} is not a route: {error}")
+        return found
+
     def fuzzer(self, node: yaml.Node | None) -> Mapping[str, Any] | None:
         """The section with numbers as numbers; `true` turns the fuzzer on with all that it learns itself."""
         if node is None or _is_null(node):
@@ -230,15 +244,15 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return {} if self.switch(node, False) else None
         found: dict[str, Any] = {}
-        for section, value in self.mapping(node, "fuzzer", _FUZZER).items():
-            allowed = _FUZZER.get(section, {})
+        for section, value in self.mapping(node, "fuzzer", FUZZER).items():
+            allowed = FUZZER.get(section, {})
             settings = self.mapping(value, section, allowed)
             found[section] = {
                 key: self.checked(part, key, allowed[key]) for key, part in settings.items() if key in allowed
             }
         return found
 
-    def checked(self, node: yaml.Node, key: str, check: "_Check") -> str | int:
+    def checked(self, node: yaml.Node, key: str, check: Check) -> str | int:
         text = self.text(node, "")
         try:
             return check.read(text)
@@ -246,74 +260,6 @@ class _Reader:
             why = f" ({error})" if check.explains else ""
             self.fault(node, f"{key}: {text!r} is not allowed{why}; allowed: {check.allowed}")
             return text
-
-
-@dataclass(frozen=True, slots=True)
-class _Check:
-    allowed: str
-    read: Callable[[str], str | int]
-    explains: bool = False
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 255:
-        raise ValueError
-    return number
-
-
-def _choice(*words: str) -> _Check:
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError
-        return text
-
-    return _Check(", ".join(words), read)
-
-
-def _comparison(text: str) -> str:
-    if not re.fullmatch(r"(?:<=|>=|!=|<|>|=)?\s*\d+(?:\.\d+)?", text.strip()):
-        raise ValueError
-    return text.strip()
-
-
-def _status(text: str) -> str:
-    try:
-        return _comparison(text)
-    except ValueError:
-        return _regex(text)
-
-
-def _regex(text: str) -> str:
-    compile_ruby(text)
-    return text
-
-
-_COMPARISON = _Check("a number after <, <=, >, >=, = or !=, as in '> 2'", _comparison)
-_CONDITIONS = {
-    "status": _Check("a comparison as in '< 500', or a regular expression", _status, explains=True),
-    "length": _COMPARISON,
-    "time": _COMPARISON,
-    "length-diff": _COMPARISON,
-    "time-diff": _COMPARISON,
-    "dom-diff": _COMPARISON,
-    "body": _Check("a regular expression", _regex, explains=True),
-}
-_PAYLOAD = {
-    "size": _Check("1..255", _count),
-    "insert": _choice("beginning", "random", "end"),
-    "replace": _choice("first", "last", "random", "whole"),
-    "bytes": _Check("1..255", _count),
-}
-_FUZZER: dict[str, dict[str, _Check]] = {
-    "payload": _PAYLOAD,
-    "anomaly-if": _CONDITIONS,
-    "not-anomaly-if": _CONDITIONS,
-    "stop-if": {**_CONDITIONS, "anomalies": _COMPARISON, "timeout-errors": _COMPARISON},
-}
-_TOP = ("name", "description", "tags", "insertion-points", "attacks", "use-only-custom-dsl", "fuzzer")
-_POINTS = ("include", "exclude")
-_ATTACKS = ("types",)
 
 
 def _is_null(node: yaml.Node) -> bool:
