@@ -6,6 +6,7 @@ line option, the action input, the component input, the Jenkins key and docs/var
 
 import dataclasses
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -167,6 +168,15 @@ def _address(value: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(_whole(0, 65535).read(port))
 
 
+def _ip(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    words = [word for word in re.split(r"[\s,;]+", value) if word]
+    return tuple(str(ipaddress.ip_network(word, strict=False)) for word in words)
+
+
 def _hosts(value: str) -> str:
     for word in re.split(r"[\s,;]+", value):
         if word.startswith("~"):
@@ -189,6 +199,12 @@ HOSTS = Kind(
     name="hosts",
     allowed="names, .name, *.name, name.*, (a|b), ~regex, separated by comma, semicolon or blank",
     read=_hosts,
+)
+IP = Kind(name="address", allowed="an IP address", read=_ip)
+NETWORKS = Kind(
+    name="networks",
+    allowed="IP addresses and networks like 172.18.0.0/16, separated by comma",
+    read=_networks,
 )
 PORTS = Kind(name="ports", allowed="ports from 1 to 65535, separated by ;", read=_ports)
 PROCESSES = Kind(name="count", allowed="auto or a whole number from 1 to 64", read=_processes)
@@ -367,6 +383,42 @@ class Settings:
     fast_no_proxy: str = _row(
         HOSTS, "", "hosts that are reached without `FAST_UPSTREAM_PROXY`, in the forms of `ALLOWED_HOSTS`",
         REC, ours=True, shown_default="localhost and loopback addresses",
+    )  # fmt: skip
+    fast_oob: bool = _row(
+        SWITCH, True, "listen for look-ups and requests that test requests make the target do", TEST,
+        ours=True,
+    )  # fmt: skip
+    fast_oob_domain: str = _row(
+        _text("a domain name", r"(?=.{1,200}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+"), "",
+        "domain whose names are looked up at this node: delegated to it, or asked of it by the target's "
+        "resolver", TEST, ours=True, shown_default="none: only requests to the node's address are heard",
+    )  # fmt: skip
+    fast_oob_address: str = _row(
+        IP, "", "where the target reaches this node", TEST, ours=True,
+        shown_default="the address from which the node reaches the target",
+    )  # fmt: skip
+    fast_oob_listen_http: tuple[str, int] = _row(
+        ADDRESS, ("0.0.0.0", 0), "address of the listener for requests (HTTP, HTTPS, LDAP)", TEST, ours=True,
+        shown_default="a free port, with `FAST_OOB_DOMAIN` port 80",
+    )  # fmt: skip
+    fast_oob_listen_dns: tuple[str, int] = _row(
+        ADDRESS, ("0.0.0.0", 53), "address of the name server, UDP and TCP; it answers only with "
+        "`FAST_OOB_DOMAIN`", TEST, ours=True,
+    )  # fmt: skip
+    fast_oob_server: str = _row(
+        URI, "", "server of interactsh's kind that listens in place of this node", TEST, ours=True,
+        shown_default="this node listens itself",
+    )  # fmt: skip
+    fast_oob_token: str = _row(
+        ANY, "", "what `FAST_OOB_SERVER` wants as authorization", TEST, secret=True, ours=True
+    )
+    fast_oob_sources: tuple[str, ...] = _row(
+        NETWORKS, (), "addresses that the target calls from beside its own: its workers, its way out", TEST,
+        ours=True, shown_default="see docs/oob.md",
+    )  # fmt: skip
+    fast_oob_wait: int = _row(
+        _whole(0, 3600, "seconds"), 3, "how long a run still listens after its last test request that may be "
+        "called back", TEST, ours=True,
     )  # fmt: skip
     fast_exit_codes: str = _row(
         _choice("simple", "detailed"), "", "simple: 0 passed, 1 anything else. detailed: 0 passed, "
@@ -574,8 +626,8 @@ def render_variables() -> str:
 
 
 def _shown(variable: Variable) -> str:
-    if variable.name == "FAST_LISTEN":
-        return "0.0.0.0:8080"
+    if variable.kind is ADDRESS:
+        return "{}:{}".format(*variable.default)
     if isinstance(variable.default, tuple):
         return ";".join(str(item) for item in variable.default)
     return str(variable.default).lower() if variable.default in (True, False) else str(variable.default)

@@ -42,7 +42,7 @@ clock = Clock()
 looked_up: set[str] = set()
 """Host names that a target asked for."""
 
-OOB_DOMAIN = "oob.example"
+CALLBACK = "*.oob.example"
 
 
 class Listener:
@@ -50,6 +50,9 @@ class Listener:
 
     def kinds(self, domain: str) -> frozenset[str]:
         return frozenset({"dns"}) if domain in looked_up else frozenset()
+
+    def told(self, domain: str) -> str:
+        return f"A {domain}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +157,7 @@ async def _run(extension: Extension, client: InProcess, request: Request, only: 
     request = extension.modified(request)
     proofs: dict[str, results.Evidence] = {}
     for name, point in _targets(extension, request, only):
-        markers = MarkerSource(7, OOB_DOMAIN if extension.detection.oob else "")
+        markers = MarkerSource(7, CALLBACK if extension.detection.callbacks else "")
         probe = Probe(
             channel=channel,
             extension=extension,

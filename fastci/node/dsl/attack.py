@@ -32,17 +32,25 @@ class Attack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """Why an answer shows the flaw: one line for a person, and up to 300 characters around the hit."""
+    """Why an answer shows the flaw: one line for a person, and up to 300 characters around the hit.
+
+    `called_back`: it is not the answer that shows it, but who came to the node's listeners.
+    """
 
     what: str
     excerpt: str
+    called_back: bool = False
 
 
 class Callbacks(Protocol):
-    """What the node's own listeners have received."""
+    """What the node's listeners have received."""
 
     def kinds(self, domain: str) -> frozenset[str]:
-        """How this marker domain was called back: a subset of {"dns", "http"}."""
+        """How this DNS_MARKER was called back: dns, http, ldap."""
+        ...
+
+    def told(self, domain: str) -> str:
+        """Who came and what for, on one line."""
         ...
 
 
@@ -51,6 +59,9 @@ class NoCallbacks:
 
     def kinds(self, domain: str) -> frozenset[str]:
         return frozenset()
+
+    def told(self, domain: str) -> str:
+        return ""
 
 
 def excerpt_of(text: str, start: int, end: int) -> str:

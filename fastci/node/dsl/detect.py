@@ -16,7 +16,7 @@ from fastci.node.dsl.places import Place
 from fastci.node.dsl.reading import Reading, read
 from fastci.node.message import Response
 
-OOB_KINDS = frozenset({"dns", "http"})
+OOB_KINDS = frozenset({"dns", "http", "ldap"})
 
 _SHOWN = 100
 _PLACE_WORDS = {
@@ -239,15 +239,22 @@ class Detection:
     oob: frozenset[str] = frozenset()
     delayed_oob: frozenset[str] = frozenset()
 
+    @property
+    def callbacks(self) -> frozenset[str]:
+        """The kinds that count, however late."""
+        return self.oob | self.delayed_oob
+
     def decide(self, attack: Attack, response: Response, callbacks: Callbacks) -> Match | None:
         """What proves the flaw, None when nothing does. Raises ExtensionFault for a pattern that hangs."""
-        wanted = self.oob or self.delayed_oob
-        if wanted and attack.markers.domain:
-            wanted = self.oob | self.delayed_oob
-            seen = callbacks.kinds(attack.markers.domain) & wanted
+        if attack.markers.hears and (self.oob or self.delayed_oob):
+            domain = attack.markers.domain
+            heard = callbacks.kinds(domain)
+            # Where the marker is an address there is no name to look up: whoever comes has used it.
+            seen = heard & self.callbacks or (heard if "/" in domain and "dns" in self.callbacks else set())
             if seen:
                 kinds = " and ".join(kind.upper() for kind in sorted(seen))
-                return Match(what=f"{attack.markers.domain} was called back by {kinds}", excerpt="")
+                what = f"{domain} was called back by {kinds}"
+                return Match(what=what, excerpt=callbacks.told(domain), called_back=True)
         if not response.status or not self.rules:
             return None
         reading = read(response)
@@ -287,7 +294,7 @@ def _wanted(attack: Attack) -> list[tuple[str, str]]:
     if "CALC_MARKER" in template:
         called = f"{markers.result}, the result of {markers.expression},"
         wanted += [(result, called) for result in markers.results]
-    if "DNS_MARKER" in template and markers.domain:
+    if "DNS_MARKER" in template:
         wanted.append((markers.domain, f"the marker {markers.domain}"))
     return wanted
 

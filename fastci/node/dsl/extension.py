@@ -159,12 +159,12 @@ class Extension:
     def attacks(self, request: Request, point: Point | None, markers: MarkerSource) -> Iterator[Attack]:
         """The test requests at this point, one per payload and method, or the fixed ones; made one by one.
 
-        `request` is the baseline after `modified`. Payloads with DNS_MARKER are left out while no out-of-band
-        domain is configured.
+        `request` is the baseline after `modified`. Payloads that only a callback could prove are left out
+        where none can come.
         """
         for sending in self.sendings:
             fresh = markers.fresh()
-            if fresh.domain or "DNS_MARKER" not in str(sending):
+            if self._can_show(fresh, str(sending)):
                 yield sent(sending, request, fresh)
         if self.sends:
             return
@@ -176,9 +176,15 @@ class Extension:
             for method in self.methods:
                 for place in places:
                     fresh = markers.fresh()
-                    if fresh.domain or "DNS_MARKER" not in template:
+                    if self._can_show(fresh, template):
                         attack = self.craft(place, template, method, fresh, markers)
                         yield attack if place is point else replace(attack, point=point.name)
+
+    def _can_show(self, fresh: Markers, template: str) -> bool:
+        if self.oracle or self.detection.rules:
+            return True
+        text = template + self.prolog
+        return not self.detection.callbacks or "DNS_MARKER" not in text or fresh.carries(text)
 
     def _places(self, request: Request, point: Point) -> list[Point]:
         """Where payloads go: the point itself, or those inside it, one for all members of an array."""

@@ -193,27 +193,43 @@ class Heard:
     def kinds(self, domain: str) -> frozenset[str]:
         return self.by_domain.get(domain, frozenset())
 
+    def told(self, domain: str) -> str:
+        return "GET / from 127.0.0.1"
+
 
 @pytest.mark.parametrize(
     ("section", "kind", "found"),
     [
         ("- oob", "dns", True),
         ("- oob", "http", True),
+        ("- oob", "ldap", True),
+        ("- oob: [http]", "http", True),
+        ("- oob: [http]", "dns", False),
         ("- oob: [dns]", "dns", True),
         ("- oob: [dns]", "http", False),
         ("- delayed_oob: [dns]", "dns", True),
     ],
 )
 def test_callback_of_the_attacks_domain_is_proof(section: str, kind: str, found: bool):
-    extension, attack = attack_of(section, "//DNS_MARKER", "oob.example")
+    extension, attack = attack_of(section, "//DNS_MARKER", "*.oob.example")
     heard = Heard(**{attack.markers.domain: frozenset({kind})})
     assert (extension.detect(attack, html(""), heard) is not None) is found
     assert extension.detect(attack, html(""), Heard(other=frozenset({kind}))) is None
     assert extension.detect(attack, html("")) is None
 
 
+@pytest.mark.parametrize(("section", "found"), [("- oob: [dns]", True), ("- oob: [ldap]", False)])
+def test_callback_of_an_address_has_no_name_to_look_up(section: str, found: bool):
+    extension, attack = attack_of(section, "//DNS_MARKER", "10.0.0.1:80/*")
+    match = extension.detect(attack, html(""), Heard(**{attack.markers.domain: frozenset({"http"})}))
+    assert (match is not None) is found
+    assert match is None or (match.called_back and "by HTTP" in match.what)
+
+
 def test_callback_counts_without_an_answer_and_beside_a_response():
-    extension, attack = attack_of(" [{oob: [dns]}, {response: [body: found]}]", "//DNS_MARKER", "oob.example")
+    extension, attack = attack_of(
+        " [{oob: [dns]}, {response: [body: found]}]", "//DNS_MARKER", "*.oob.example"
+    )
     heard = Heard(**{attack.markers.domain: frozenset({"dns"})})
     assert extension.detect(attack, answer("", status=0), heard) is not None
     assert extension.detect(attack, html("found")) is not None

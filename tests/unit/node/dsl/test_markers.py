@@ -6,7 +6,7 @@ from fastci.node.dsl import Markers, MarkerSource
 
 
 def many(seed: int, count: int = 300) -> list[Markers]:
-    source = MarkerSource(seed, "oob.example")
+    source = MarkerSource(seed, "*.oob.example")
     return [source.fresh() for _ in range(count)]
 
 
@@ -29,9 +29,16 @@ def test_expression_has_the_result_as_its_value_and_does_not_hold_it():
         assert markers.result not in markers.expression
 
 
-def test_domain_lies_under_the_configured_one_and_is_empty_without():
-    assert all(re.fullmatch(r"[a-z][a-z0-9]+\.oob\.example", m.domain) for m in many(1))
-    assert MarkerSource(1).fresh().domain == ""
+def test_domain_has_its_token_where_the_listeners_want_it():
+    assert all(re.fullmatch(r"[a-z][a-z0-9]{12}\.oob\.example", m.domain) for m in many(1))
+    assert len({m.domain for m in many(1)}) == 300
+    assert re.fullmatch(r"10\.0\.0\.1:80/w[a-z0-9]{13}", MarkerSource(1, "10.0.0.1:80/w*").fresh().domain)
+
+
+def test_domain_without_a_listener_is_a_name_that_cannot_exist():
+    markers = MarkerSource(1).fresh()
+    assert markers.domain.endswith(".invalid")
+    assert not markers.hears
 
 
 def test_filling_a_payload_replaces_every_marker():
@@ -51,7 +58,3 @@ def test_filling_a_pattern_escapes_and_looks_for_the_result():
 def test_result_with_grouped_digits_is_found(sign: str):
     markers = Markers(text="a", expression="1234*5678", result="7006652", domain="")
     assert re.search(markers.fill_pattern("CALC_MARKER"), f"<b>7{sign}006{sign}652</b>")
-
-
-def test_pattern_of_a_domain_matches_nothing_while_there_is_none():
-    assert not re.search(MarkerSource(1).fresh().fill_pattern("DNS_MARKER"), "anything.example")

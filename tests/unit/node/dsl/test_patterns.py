@@ -84,7 +84,7 @@ def test_prefilter_never_hides_a_match(parts: list[str], text: str):
 
 
 def test_pattern_with_markers_looks_for_this_attacks_markers_only():
-    source = MarkerSource(1, "oob.example")
+    source = MarkerSource(1, "*.oob.example")
     mine, other = source.fresh(), source.fresh()
     pattern = Pattern(r"STR_MARKER\.\w+|DNS_MARKER")
     assert pattern.search(Text(f"{mine.text}.com"), mine) is not None
