@@ -251,7 +251,7 @@ def test_payload_inside_a_document_goes_to_each_kind_of_element_with_the_prolog_
 
 def test_attacks_have_fresh_markers_and_payloads_for_a_callback_need_a_listener():
     extension = extension_with(
-        "generate: {payload: ['<STR_MARKER>', '//DNS_MARKER', CALC_MARKER], into: GET_a}", "[oob]"
+        "generate: {payload: ['<STR_MARKER>', '//DNS_MARKER', CALC_MARKER], into: GET_a}", "- oob"
     )
     request = get("/?a=1")
     point = point_of(request, "GET_a_value")
@@ -364,7 +364,7 @@ def test_fixed_request_with_its_own_length_keeps_it():
 
 
 def test_fixed_request_for_a_callback_needs_a_listener():
-    text = SEND.replace("/b'", "/DNS_MARKER'").partition("detect:")[0] + "detect: [oob]"
+    text = SEND.replace("/b'", "/DNS_MARKER'").partition("detect:")[0] + "detect:\n- oob"
     assert len(sent(text)) == 1
     assert b".oob.example" in sent(text, "*.oob.example")[1].target
 
@@ -372,7 +372,7 @@ def test_fixed_request_for_a_callback_needs_a_listener():
 def test_payload_whose_answer_may_show_it_too_is_sent_without_a_listener():
     extension = extension_with(
         "generate: {payload: ['|host DNS_MARKER;echo CALC_MARKER'], into: GET_a}",
-        "[{oob: [dns]}, {response: [{body: CALC_MARKER}]}]",
+        "- oob: [dns]\n- response: [{body: CALC_MARKER}]",
     )
     (attack,) = extension.attacks(get("/?a=1"), point_of(get("/?a=1"), "GET_a_value"), MarkerSource(1))
     assert attack.markers.domain.endswith(".invalid")
@@ -393,7 +393,7 @@ def test_payload_whose_answer_may_show_it_too_is_sent_without_a_listener():
     ],
 )
 def test_payload_that_only_a_resolver_reads_needs_a_name(payload: str, callback: str, sent: bool):
-    extension = extension_with(f"generate: {{payload: [{payload!r}], into: GET_a}}", "[oob]")
+    extension = extension_with(f"generate: {{payload: [{payload!r}], into: GET_a}}", "- oob")
     request = get("/?a=1")
     source = MarkerSource(1, callback)
     assert bool(list(extension.attacks(request, point_of(request, "GET_a_value"), source))) is sent
