@@ -114,13 +114,16 @@ def path_of(request: Request) -> str:
 
 @dataclass
 class InProcess:
-    """Stands where the wire client stands: hands requests to a function. Notes what was sent."""
+    """Stands where the wire client and its line stand: hands requests to a function, notes what was sent."""
 
     handler: Handler
     sent: list[bytes] = field(default_factory=list)
 
+    def line(self, origin: Origin) -> "InProcess":
+        return self
+
     async def send(
-        self, origin: Origin, data: bytes, *, method: bytes, timeout: float, alone: bool = False
+        self, data: bytes, *, method: bytes, timeout: float, alone: bool = False
     ) -> tuple[Response, float]:
         self.sent.append(data)
         head, _, body = data.partition(b"\r\n\r\n")
