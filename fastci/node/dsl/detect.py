@@ -1,7 +1,7 @@
 """The phase detect: whether an answer, or a callback, shows the flaw.
 
-Everything listed is an alternative, but `strict_type`, `strict_status` and `unescape`, which say when and how
-the conditions beside them apply.
+Everything listed is an alternative, but `strict_type`, `strict_status`, `strict_headers` and `unescape`,
+which say when and how the conditions beside them apply.
 """
 
 from collections.abc import Sequence
@@ -195,13 +195,14 @@ class Html:
 class ResponseRule:
     """One `response` item. Without conditions of its own it looks for any marker anywhere.
 
-    `html_only` and `statuses` say which answers count at all; `unescape` are the ways in which the body is
-    read besides as it is.
+    `html_only`, `statuses` and `heads` (every one of them must hold) say which answers count at all;
+    `unescape` are the ways in which the body is read besides as it is.
     """
 
     conditions: tuple[Condition, ...]
     html_only: bool = False
     statuses: tuple[Pattern, ...] = ()
+    heads: tuple[Condition, ...] = ()
     unescape: tuple[str, ...] = ()
 
     @cached_property
@@ -216,6 +217,8 @@ class ResponseRule:
             status = Text(str(reading.response.status))
             if not first_match(self.statuses, status, attack.markers, whole=True):
                 return None
+        if not all(head.check(reading, (), attack) for head in self.heads):
+            return None
         texts = reading.texts(self.unescape)
         fault: ExtensionFault | None = None
         for condition in self.conditions:

@@ -14,6 +14,7 @@ import regex
 from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
 from fastci.node.dsl.detect import Detection
 from fastci.node.dsl.markers import Markers, MarkerSource
+from fastci.node.dsl.oracle import WHOLE
 from fastci.node.dsl.patterns import TIMEOUT, ExtensionFault
 from fastci.node.dsl.requests import (
     Sending,
@@ -22,6 +23,7 @@ from fastci.node.dsl.requests import (
     is_harmless,
     sent,
     unchanged,
+    with_headers,
     with_prolog,
 )
 from fastci.node.message import Request, Response
@@ -77,6 +79,9 @@ class Extension:
     `oracle` names what decides in place of `detect: response`, "" when nothing does; `oracle_options` are
     its checked options. `kinds` and `when` narrow the points further; empty and None narrow nothing.
     With `inside` the payload is written at such points inside the point in turn, one after the other.
+    `headers` are set, or added, in one test request each; such an extension needs no point.
+    `needs` says what must be true of a point: "echo" where the payload only works if it is shown again.
+    `per` says what a finding is told for: a "route", or the "host" as a whole.
     `prolog` is written before the innermost XML document that the point lies in, as a declaration must be.
     """
 
@@ -98,6 +103,9 @@ class Extension:
     raw: bool = False
     inside: tuple[PointPattern, ...] = ()
     prolog: str = ""
+    headers: tuple[tuple[tuple[str, str], ...], ...] = ()
+    needs: str = ""
+    per: str = "route"
     kinds: frozenset[str] = frozenset()
     when: "regex.Pattern[str] | None" = None
     sendings: tuple[Sending, ...] = ()
@@ -109,6 +117,11 @@ class Extension:
     def sends(self) -> bool:
         """The non-modifying kind: requests of its own, once per target host."""
         return bool(self.sendings)
+
+    @property
+    def whole(self) -> bool:
+        """Looks at a request as a whole: it runs once for a baseline, whatever its points."""
+        return bool(self.headers) or self.oracle in WHOLE
 
     # phases before anything is sent
 
@@ -138,7 +151,7 @@ class Extension:
 
         An extension that generates nothing sends its request once, whatever the number of points.
         """
-        if self.sends:
+        if self.sends or self.whole:
             return []
         if not self.payloads and not self.oracle:
             return list(points[:1])
@@ -166,7 +179,9 @@ class Extension:
             fresh = markers.fresh()
             if self._can_show(fresh, str(sending)):
                 yield sent(sending, request, fresh)
-        if self.sends:
+        for headers in self.headers:
+            yield with_headers(request, headers, markers.fresh())
+        if self.sends or self.headers:
             return
         if point is None or not self.payloads:
             yield unchanged(request, point.name if point else "", markers.fresh())
@@ -247,7 +262,7 @@ class Extension:
             absent = Sending(method=target, url=f"/{fresh.text}", headers=(), body="")
             return sent(absent, request, fresh, template="STR_MARKER")
         templates = [like.template] if like else list(self.payloads)
-        if point is None or all(is_harmless(template) for template in templates):
+        if self.headers or point is None or all(is_harmless(template) for template in templates):
             return None
         method = like.method if like and like.method in METHODS else self.methods[0]
         template = harmless_template(point, markers)

@@ -21,9 +21,11 @@ ENDINGS = (".yaml", ".yml")
 
 _SECTIONS = ("meta-info", "collect", "match", "modify", "generate", "send", "detect")
 _MODIFYING = ("collect", "match", "modify", "generate")
-_GENERATE = ("payload", "into", "method", "raw", "kinds", "when", "inside", "prolog")
+_GENERATE = ("payload", "into", "method", "raw", "kinds", "when", "inside", "prolog", "headers", "needs")
 _SEND = ("method", "url", "headers", "body")
 _KINDS = ("text", "number", "boolean", "null", "document", "raw")
+_NEEDS = ("echo",)
+_PER = ("route", "host")
 _THREAT = 50
 
 
@@ -141,6 +143,9 @@ class _Loader(Parts):
         threat: int | None = _THREAT
         if "threat" in entries:
             threat = document.number(entries["threat"].value, "threat", 1, 100)
+        per = document.text(entries["per"].value, "per") if "per" in entries else "route"
+        if per not in (None, *_PER):
+            document.unknown(entries["per"].value or entries["per"].at, "per is not", per, _PER)
         cwe = facts.cwe if facts else ()
         if "cwe" in entries:
             numbers = [document.number(each, "cwe", 1, 99999) for each in items(entries["cwe"].value)]
@@ -149,6 +154,7 @@ class _Loader(Parts):
             "type": code or "",
             "title": text("title", stem),
             "threat": threat or _THREAT,
+            "per": per or "route",
             "description": text("description", ""),
             "cwe": cwe,
             "remediation": text("remediation", facts.remediation if facts else ""),
@@ -204,12 +210,17 @@ class _Loader(Parts):
         document = self.document
         parts = {k: e.value for k, e in document.sections(node, "generate", _GENERATE).items()}
         payloads = [text for text, _ in document.texts(parts.get("payload"), "a payload")]
-        if not payloads and node is not None and not (oracle and oracle.name == "boolean"):
+        payload_node = parts.get("payload")
+        headers = self.added(parts.get("headers"))
+        if headers and payloads and payload_node is not None:
+            document.fault(payload_node, "payload and headers exclude each other")
+        if not payloads and not headers and node is not None and not (oracle and oracle.name == "boolean"):
             document.fault(node, "generate has no payload: a list of at least one is needed")
         methods = self.words(parts.get("method"), "method", METHODS)
         kinds = self.words(parts.get("kinds"), "kind of point", _KINDS)
         found: dict[str, Any] = {
             "payloads": tuple(payloads),
+            "headers": headers,
             "methods": tuple(methods) or ("replace",),
             "into": self.points(document.texts(parts.get("into"), "a point")),
             "inside": self.points(document.texts(parts.get("inside"), "a point")),
@@ -217,9 +228,19 @@ class _Loader(Parts):
             "raw": document.switch(parts["raw"], "raw") if "raw" in parts else False,
             "prolog": document.text(parts.get("prolog"), "prolog") or "",
         }
+        found["needs"] = next(iter(self.words(parts.get("needs"), "need", _NEEDS)), "")
         if (when := parts.get("when")) is not None:
             found["when"] = self.compiled(compile_ruby, document.text(when, "when"), when)
         return found
+
+    def added(self, node: yaml.Node | None) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """`headers`: a list, each item the headers of one test request."""
+        found = []
+        for item in items(node):
+            entries = self.document.entries(item, "headers")
+            pairs = [(entry.key, self.document.text(entry.value, "a header") or "") for entry in entries]
+            found.append(tuple(pairs))
+        return tuple(found)
 
     def sendings(self, node: yaml.Node | None) -> tuple[Sending, ...]:
         document = self.document

@@ -22,7 +22,7 @@ from fastci.node.dsl.places import PLACES
 from fastci.node.dsl.reading import UNESCAPES
 
 _DETECT = ("oob", "delayed_oob", "response", "oracle")
-_RESPONSE = ("status", "headers", "body", "strict_type", "strict_status", "unescape")
+_RESPONSE = ("status", "headers", "body", "strict_type", "strict_status", "strict_headers", "unescape")
 
 
 class DetectReader(Parts):
@@ -55,6 +55,7 @@ class DetectReader(Parts):
         bodies: list[Pattern] = []
         html_only = False
         statuses: tuple[Pattern, ...] = ()
+        heads: list[Condition] = []
         unescape: list[str] = []
         for part in document.entries(entry.value, "response", bare=True):
             if part.key == "status" and part.value is not None:
@@ -73,6 +74,8 @@ class DetectReader(Parts):
                 html_only = bool(self.words(part.value, "strict_type", ("html",)))
             elif part.key == "strict_status":
                 statuses = self.patterns(part.value, "a status")
+            elif part.key == "strict_headers":
+                heads = self.headers(part.value)
             elif part.key == "unescape":
                 unescape = self.words(part.value, "unescape", UNESCAPES)
             else:
@@ -81,7 +84,7 @@ class DetectReader(Parts):
             found.append(Body(patterns=PatternSet(bodies)))
         return ResponseRule(
             conditions=tuple(found) or (AnyMarker(where="response"),), html_only=html_only,
-            statuses=statuses, unescape=tuple(unescape),
+            statuses=statuses, heads=tuple(heads), unescape=tuple(unescape),
         )  # fmt: skip
 
     def headers(self, node: yaml.Node | None) -> list[Condition]:

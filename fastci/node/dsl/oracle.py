@@ -11,11 +11,20 @@ import yaml
 
 from fastci.node.dsl.document import Document, items
 
-ORACLES = ("boolean", "time")
+ORACLES = ("access", "boolean", "csrf", "idor", "jwt", "mass", "passive", "time", "upload")
 """`boolean`: `pairs` is a list of [true, false]: two payloads that differ in one condition. The target is
-vulnerable when every true one is answered as the baseline is and every false one otherwise.
+vulnerable when every true one is answered as the baseline is and every false one otherwise. With `or` the
+first of a pair is false, the second true: what the baseline finds plus all else. It is asked only where the
+baseline reads, since such a condition behind an UPDATE or DELETE would mean every row.
 `time`: payloads with DELAY_MARKER, the seconds to wait. The target is vulnerable when answers take longer by
-the seconds asked for, for several different delays."""
+the seconds asked for, for several different delays.
+`passive`: the `response` beside it already holds for the answer to the unmodified request, or for the head of
+the recorded one. Costs no request.
+The others look at a request as a whole, each in one way: `access` (`tries`), `csrf`, `idor` (`ways`), `jwt`
+(`ways`), `mass`, `upload`."""
+
+WHOLE = frozenset(ORACLES) - {"boolean", "time"}
+"""Those that need no point: they run once for a baseline that the policy admits any point of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,13 +49,38 @@ def read_oracle(document: Document, item: yaml.MappingNode) -> OracleUse | None:
     for key, entry in entries.items():
         if key not in allowed:
             document.unknown(entry.at, f"the oracle {name} has no option", key, allowed or ("(none)",))
+    options: dict[str, Any] = {}
     if name == "boolean":
-        pairs = _pairs(document, entries["pairs"].value if "pairs" in entries else None, item)
-        return OracleUse(name=name, options={"pairs": pairs})
-    return OracleUse(name=name, options={})
+        options["pairs"] = _pairs(document, entries["pairs"].value if "pairs" in entries else None, item)
+        options["or"] = document.switch(entries["or"].value, "or") if "or" in entries else False
+    for key, words in _WORDS.get(name, {}).items():
+        options[key] = _chosen(document, entries[key].value if key in entries else None, item, key, words)
+    return OracleUse(name=name, options=options)
 
 
-_OPTIONS: dict[str, tuple[str, ...]] = {"boolean": ("pairs",), "time": ()}
+_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "access": {"tries": ("broken", "forwarded", "path", "method")},
+    "idor": {"ways": ("session", "neighbour")},
+    "jwt": {"ways": ("none", "unsigned", "weak-key", "embedded-key")},
+}
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "boolean": ("pairs", "or"), **{name: tuple(words) for name, words in _WORDS.items()},
+    **dict.fromkeys(("csrf", "mass", "passive", "time", "upload"), ()),
+}  # fmt: skip
+
+
+def _chosen(
+    document: Document, node: yaml.Node | None, item: yaml.Node, key: str, words: tuple[str, ...]
+) -> tuple[str, ...]:
+    found = []
+    for word, at in document.texts(node, key):
+        if word in words:
+            found.append(word)
+        else:
+            document.unknown(at, f"{key} has no", word, words)
+    if not found and not document.faults:
+        document.fault(item, f"the oracle needs `{key}`: one or more of {', '.join(words)}")
+    return tuple(found)
 
 
 def _pairs(document: Document, node: yaml.Node | None, item: yaml.Node) -> tuple[tuple[str, str], ...]:

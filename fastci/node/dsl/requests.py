@@ -52,6 +52,18 @@ def with_prolog(request: Request, name: str, prolog: bytes) -> Request:
     return point.write(prolog + point.value, raw=True) if point else request
 
 
+def with_headers(request: Request, headers: tuple[tuple[str, str], ...], fresh: Markers) -> Attack:
+    """The request with these headers set, or added where it has none of the name."""
+    changed = request
+    for name, value in headers:
+        changed = changed.with_header(_latin(name), encode(fresh.fill(value)))
+    shown = "; ".join(f"{name}: {fresh.fill(value)}" for name, value in headers)
+    return Attack(
+        request=changed, payload=shown, template="; ".join(value for _, value in headers), method="",
+        point="", markers=fresh, make=partial(with_headers, request, headers),
+    )  # fmt: skip
+
+
 def unchanged(request: Request, point: str, fresh: Markers) -> Attack:
     return Attack(
         request=request, payload="", template="", method="", point=point, markers=fresh,

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from fastci import results
 from fastci.node.dsl import Extension, MarkerSource
 from fastci.node.engine.confirm import Answer, Probe
-from fastci.node.engine.control import Standing, Verdict, compare
+from fastci.node.engine.control import Standing, Verdict, compare, is_login
 from fastci.node.engine.oracles import ORACLES
-from fastci.node.engine.plan import Item
+from fastci.node.engine.people import Company
+from fastci.node.engine.plan import Item, Phase
+from fastci.node.engine.screen import Screen
 from fastci.node.engine.sender import Channel, Reply, TargetDown
 from fastci.node.message import Request
 from fastci.node.points import Point
@@ -33,7 +35,7 @@ class NotNow(Exception):
 class Job:
     """One extension on one baseline: the request it attacks and the points it does that at.
 
-    `points` is empty for an extension that sends requests of its own, once per target host.
+    `points` is empty for an extension that looks at a request as a whole, or sends requests of its own.
     """
 
     extension: Extension
@@ -127,6 +129,7 @@ class CheckRunner:
 
     `seed` fixes the markers: each extension at each point of a baseline has its own stream of them.
     `on_found` is told of every vulnerability as soon as it is proven. `alone`: nothing else runs meanwhile.
+    `company` is who else the record knows.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class CheckRunner:
         seed: int,
         on_found: Callable[[Check, Found], None],
         alone: bool,
+        company: Company,
     ) -> None:
         self._check = check
         self._channel = channel
@@ -145,6 +149,8 @@ class CheckRunner:
         self._seed = seed
         self._on_found = on_found
         self._alone = alone
+        self._company = company
+        self._screen = Screen()
         self._renewed = False
         self._control = Reply.none()
         self._refusals = 0
@@ -243,7 +249,7 @@ class CheckRunner:
             self._check.broken(extension, name, error)
         finally:
             row.requests += self._channel.sent - sent
-            if self._channel.sent > sent and row.state == "skipped":
+            if row.state == "skipped" and (self._channel.sent > sent or extension.oracle == "passive"):
                 row.state, row.reason = "tested", ""
 
     async def _attack(self, job: Job, point: Point | None) -> bool:
@@ -257,8 +263,14 @@ class CheckRunner:
             point=point,
             control=self._control,
             markers=MarkerSource(marker_seed(self._seed, item.baseline.id, extension.name, name)),
-            observers=item.observers.get(name, ()),
+            observers=item.observers.get(name, ()) if point else _all_observers(item),
+            recorded=item.baseline.response,
+            company=self._company,
+            reads=item.phase is Phase.READ or is_login(job.request.target),
         )
+        if extension.builtin and (reason := await self._screen.reason_against(probe)):
+            self._check.rows[name, extension.type].reason = reason
+            return True
         oracle = ORACLES[extension.oracle] if extension.oracle else None
         for attack in extension.attacks(job.request, point, probe.markers):
             if oracle is not None:
@@ -274,7 +286,8 @@ class CheckRunner:
                     continue
                 evidence = await probe.confirm(attack, answer)
             if evidence is not None:
-                found = Found(extension=extension, point=attack.point, route=item.route, evidence=evidence)
+                route = item.route if extension.per == "route" else "*"
+                found = Found(extension=extension, point=attack.point, route=route, evidence=evidence)
                 self._check.found.append(found)
                 self._on_found(self._check, found)
                 return True
@@ -300,6 +313,12 @@ class CheckRunner:
         if verdict.session_lost:
             raise SessionLost(verdict.detail)
         return True
+
+
+def _all_observers(item: Item) -> list[Request]:
+    """The pages that may show anything this baseline sends."""
+    pages = [page for pages in item.observers.values() for page in pages]
+    return list({page.target: page for page in pages}.values())
 
 
 def parts_first(points: Sequence[Point]) -> list[Point]:

@@ -6,13 +6,14 @@ rule 2).
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource, Match
 from fastci.node.engine.control import is_login
+from fastci.node.engine.people import Company
 from fastci.node.engine.sender import Channel, Reply
-from fastci.node.message import Request
+from fastci.node.message import Request, Response
 from fastci.node.points import Point
 
 _MOST_HOPS = 3
@@ -40,7 +41,9 @@ class Probe:
     """One extension at one point of one baseline: everything that asking and confirming needs.
 
     `request` is what attacks are made from, `point` is None for an extension that sends requests of its own.
-    `control` is the answer to the unmodified baseline, `observers` are pages that may show stored values.
+    `control` is the answer to the unmodified baseline, `recorded` the recorded one without its body.
+    `observers` are pages that may show stored values, `company` is who else the record knows,
+    `reads` whether the baseline, by its method and address, only reads (or logs in).
     """
 
     channel: Channel
@@ -50,6 +53,13 @@ class Probe:
     control: Reply
     markers: MarkerSource
     observers: Sequence[Request] = ()
+    recorded: Response | None = None
+    company: Company = field(default_factory=Company)
+    reads: bool = False
+
+    def by(self, extension: Extension) -> "Probe":
+        """The same place with the eyes of another extension."""
+        return replace(self, extension=extension)
 
     async def ask(self, attack: Attack) -> Answer:
         """Send an attack and look at its answer, then at where it redirects, then at the observers."""

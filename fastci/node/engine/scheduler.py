@@ -11,6 +11,7 @@ from fastci.node.dsl import Credentials, Extension, Memory
 from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.observers import Observers
+from fastci.node.engine.people import Company, People
 from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, skipped
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
@@ -55,6 +56,7 @@ class _Prepared:
     check: Check
     request: Request
     jobs: Sequence[Job]
+    company: Company
 
 
 class Scheduler:
@@ -90,6 +92,7 @@ class Scheduler:
         self._sending = [e for e in task.extensions if e.sends and policy.tries(e.type, e.builtin)]
         self._memory = Memory()
         self._sessions = Sessions(self._scope)
+        self._people = People(self._scope)
         self.sender = Sender(
             WireClient(idle_limit=settings.workers), rate=settings.test_run_rps / share.count
         )
@@ -136,6 +139,7 @@ class Scheduler:
         observers = Observers(self._scope)
         for baseline, verdict in plan.read():
             self._sessions.note(baseline)
+            self._people.note(baseline)
             if isinstance(verdict, Skipped):
                 observers.note(baseline, verdict, ())
                 self._leave_out(verdict)
@@ -223,7 +227,8 @@ class Scheduler:
         for kind in dict.fromkeys(e.type for e in modifying):
             for point in policy.admitted(points, kind) if kind in policy.by_type else admitted:
                 check.expect(point.name, kind)
-        return _Prepared(check=check, request=request, jobs=jobs)
+        company = self._people.company(item.target.origin, request)
+        return _Prepared(check=check, request=request, jobs=jobs, company=company)
 
     def _job(
         self,
@@ -240,7 +245,7 @@ class Scheduler:
             pool = points if changed is request else list_points(changed)
             admitted = policy.admitted(pool, extension.type)
         targets = parts_first(extension.targets(admitted))
-        if not targets or not extension.collects(points, self._memory):
+        if not (targets or (extension.whole and admitted)) or not extension.collects(points, self._memory):
             return None
         return Job(extension=extension, request=changed, points=targets)
 
@@ -266,6 +271,7 @@ class Scheduler:
             seed=self._settings.fast_seed,
             on_found=self._tell_found,
             alone=self._alone,
+            company=prepared.company,
         )
         try:
             await runner.run(prepared.jobs)

@@ -191,6 +191,10 @@ class Channel:
     async def _replay(self, request: Request) -> Response:
         return (await self.send(request, is_control=True)).response
 
+    def refreshed(self, request: Request) -> Request:
+        """The request as it would go out: with the newest values of its session."""
+        return self.sessions.refresh(self.target.origin, request)
+
     async def send(
         self, request: Request, *, timeout: float | None = None, is_control: bool = False
     ) -> Reply:

@@ -4,24 +4,16 @@ What differs must be in every answer of one kind and in no answer of the other, 
 numbers in changing order: parts of a page that vary by themselves cannot do that and need not be known.
 """
 
-import html
-import json
 import re
-from collections import Counter
-from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
 
 from fastci import results
 from fastci.node.dsl import Attack
 from fastci.node.dsl.extension import inserted
-from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.confirm import Probe
+from fastci.node.engine.likeness import Feature, features_of
 from fastci.node.engine.sender import Reply
-from fastci.node.message import Response
 from fastci.node.points import Point
 
-_PIECE = re.compile(rb"<?[^<>\n,{}\[\]\"]+")
-_LARGEST = 256 << 10
 _SIGN = re.compile(r"\W")
 _SAYS_NOTHING = frozenset({0, 429, 502, 503, 504})
 _ORDER = (False, True, False, True, True, False, False, True)
@@ -29,23 +21,6 @@ _ORDER = (False, True, False, True, True, False, False, True)
 
 Twice as often where answers of one kind vary among themselves: there a difference may be chance.
 """
-
-Feature = tuple[bytes, int]
-
-
-def features_of(response: Response, reflected: Iterable[str]) -> frozenset[Feature]:
-    """What a response can be told by: status, redirect, and the pieces of its body with their counts.
-
-    `reflected` are texts that were sent; their echo, in any of the usual spellings, is left out.
-    """
-    body = decoded_body(response)[:_LARGEST]
-    for text in sorted(reflected, key=len, reverse=True):
-        for spelling in _spellings(text):
-            body = body.replace(spelling, b"")
-    pieces = Counter(piece.strip() for piece in _PIECE.findall(body))
-    del pieces[b""]
-    location = (response.get(b"location") or b"").partition(b"?")[0]
-    return frozenset({*pieces.items(), (b"status", -response.status), (b"location " + location, -1)})
 
 
 class Contrast:
@@ -89,25 +64,12 @@ def describe(signs: dict[bool, frozenset[Feature]]) -> str:
     return "; ".join(parts)
 
 
-def _spellings(text: str) -> list[bytes]:
-    spellings = (
-        text,
-        html.escape(text),
-        html.escape(text, quote=False),
-        html.escape(text).replace("&#x27;", "&#39;"),
-        html.escape(text).replace("&#x27;", "&#039;"),
-        json.dumps(text)[1:-1],
-        quote(text),
-        quote_plus(text),
-    )
-    return sorted({s.encode() for s in spellings if s}, key=len, reverse=True)
-
-
 async def decide_boolean(probe: Probe, attack: Attack) -> results.Evidence | None:
     """Try the extension's pairs in turn; the evidence of the first that tells true from false reliably."""
-    if probe.point is None or not probe.control.response.status:
+    options = probe.extension.oracle_options
+    if probe.point is None or not probe.control.response.status or (options["or"] and not probe.reads):
         return None
-    for pair in probe.extension.oracle_options["pairs"]:
+    for pair in options["pairs"]:
         trial = _Trial(probe, probe.point, {True: pair[0], False: pair[1]}, attack.method)
         evidence = await trial.decide()
         if evidence is not None:

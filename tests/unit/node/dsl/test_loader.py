@@ -123,7 +123,7 @@ BROKEN = [
     (VALID + "detect:\n- oob: [smtp]", "3:9: there is no kind of callback 'smtp'; allowed: dns, http"),
     (
         VALID + "detect:\n- oracle: tme",
-        "3:11: there is no oracle 'tme'; did you mean time?; allowed: boolean, time",
+        "3:11: there is no oracle 'tme'; did you mean time?; allowed: access, boolean, csrf",
     ),
     (VALID + "detect:\n- oracle: boolean", "3:3: the oracle boolean needs `pairs`"),
     (VALID + "detect:\n- oracle: boolean\n  pairs: [[a]]", "4:11: a pair is a list of two payloads"),

@@ -2,7 +2,8 @@
 
 import random
 
-from fastci.node.engine.oracles.boolean import Contrast, describe, features_of
+from fastci.node.engine.likeness import features_of
+from fastci.node.engine.oracles.boolean import Contrast, describe
 from fastci.node.message import Field, Response
 
 

@@ -1,0 +1,146 @@
+"""Oracle `mass`: a field that the request should not set is set by it.
+
+Which fields there are the target tells itself: members of its answer, named like a right or a balance, that
+the request does not send. Sent along with another value they must come back with just that, for two values;
+a field with a name made up must not come back, or the target merely repeats what it is sent.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from fastci import results
+from fastci.node.dsl import Attack
+from fastci.node.engine.coding import decoded_body
+from fastci.node.engine.confirm import Probe
+from fastci.node.engine.sender import Reply
+from fastci.node.message import Request, Response
+from fastci.node.points import list_points
+
+_RIGHTS = re.compile(
+    r"(?:is_?)?(?:admin|staff|super_?user|root|verified|active|approved|enabled|premium|paid|confirmed|moderator)"
+    r"|(?:user_?)?(?:roles?|permissions?|privileges?|groups?|type|level|status|plan|tier|scopes?)"
+    r"|(?:account_?)?(?:balance|credits?|points|wallet|discount|quota|limit)|(?:owner|user|account|tenant)_?id",
+    re.I,
+)
+_MAIL_OR_NAME = re.compile(r"user|name|mail|login|title|nick", re.I)
+_MOST = 4
+_DEEPEST = 4
+
+
+async def decide_mass(probe: Probe, attack: Attack) -> results.Evidence | None:
+    """Send along each field that the answer tells of; the evidence of the first that takes what was sent."""
+    request = attack.request
+    if request.method not in (b"POST", b"PUT", b"PATCH") or _fields(request) is None:
+        return None
+    base = await _plain(probe, request)
+    if base is None or not 200 <= base.response.status < 300:
+        return None
+    sent = _fields(request) or {}
+    told = {
+        key: value for key, value in _members(base.response) if _RIGHTS.fullmatch(key) and key not in sent
+    }
+    if not told:
+        return None
+    for key, value in list(told.items())[:_MOST]:
+        shown: list[Reply] = []
+        for other in _others(value, probe):
+            reply = await probe.channel.send(_along(_fresh(probe, request, base), key, other))
+            if (key, other) not in [(k, _as(v, other)) for k, v in _members(reply.response)]:
+                break
+            shown.append(reply)
+        if len(shown) < 2 or await _repeats(probe, request, base):
+            continue
+        return results.Evidence(
+            payload=f"{key}={_others(value, probe)[0]}",
+            matched=f"the field {key}, unknown to the recorded request, is set: the answer tells",
+            attack=shown[0].exchange(),
+            confirmation=shown[1].exchange(),
+            control=base.exchange(),
+            notes=[f"the control does not send {key}; the target gives it the value {value!r} itself"],
+        )
+    return None
+
+
+async def _plain(probe: Probe, request: Request) -> Reply | None:
+    """The answer to the request as it is, or with new names where the recorded ones are taken by now."""
+    if 200 <= probe.control.response.status < 300:
+        return probe.control
+    if probe.control.response.status not in (400, 409, 422):
+        return None
+    return await probe.channel.send(_renamed(probe, request))
+
+
+def _fresh(probe: Probe, request: Request, base: Reply) -> Request:
+    return request if base is probe.control else _renamed(probe, request)
+
+
+def _renamed(probe: Probe, request: Request) -> Request:
+    """What must be unique gets a new value: names and mail addresses."""
+    word = probe.markers.fresh().text.encode()
+    for name in [p.name for p in list_points(request) if p.layers[0] == "POST" and p.kind == "text"]:
+        point = next(p for p in list_points(request) if p.name == name)
+        if _MAIL_OR_NAME.search(name) and name.endswith("_value"):
+            request = point.write(word + point.value if b"@" in point.value else point.value + word)
+    return request
+
+
+async def _repeats(probe: Probe, request: Request, base: Reply) -> bool:
+    """Whether a field that nobody can know of comes back as well."""
+    made_up = probe.markers.fresh()
+    reply = await probe.channel.send(_along(_fresh(probe, request, base), made_up.text, made_up.result))
+    return made_up.text.encode() in decoded_body(reply.response)
+
+
+def _others(value: Any, probe: Probe) -> list[Any]:
+    """Two values of the same kind that the field does not have. Texts come from the seed, so they stay."""
+    if isinstance(value, bool):
+        return [not value, not value]
+    if isinstance(value, int | float):
+        return [int(value) + 7919, int(value) + 6101]
+    return ["admin", "user"] if value not in ("admin", "user") else ["manager", "editor"]
+
+
+def _as(value: Any, like: Any) -> Any:
+    """A value of the answer as the kind that was sent: forms send numbers as text."""
+    return type(like)(value) if isinstance(like, int) and str(value).isdigit() else value
+
+
+def _fields(request: Request) -> dict[str, Any] | None:
+    media = (request.get(b"content-type") or b"").lower()
+    if b"json" in media:
+        try:
+            data = json.loads(request.body)
+        except (ValueError, RecursionError):
+            return None
+        return data if isinstance(data, dict) else None
+    return dict(parse_qsl(request.body.decode("latin-1"))) if b"urlencoded" in media else None
+
+
+def _along(request: Request, key: str, value: Any) -> Request:
+    fields = {**(_fields(request) or {}), key: value}
+    if b"json" in (request.get(b"content-type") or b"").lower():
+        return request.with_body(json.dumps(fields).encode())
+    plain = value if not isinstance(value, bool) else str(value).lower()
+    return request.with_body(request.body + b"&" + urlencode({key: plain}).encode())
+
+
+def _members(response: Response) -> Iterator[tuple[str, Any]]:
+    """Names and plain values in a JSON answer."""
+    try:
+        data = json.loads(decoded_body(response))
+    except (ValueError, RecursionError):
+        return
+    waiting = [(data, _DEEPEST)]
+    while waiting:
+        found, depth = waiting.pop()
+        if isinstance(found, dict):
+            for key, value in found.items():
+                if isinstance(value, dict | list):
+                    waiting.append((value, depth - 1)) if depth else None
+                elif value is not None:
+                    yield key, value
+        elif isinstance(found, list):
+            waiting += [(each, depth - 1) for each in found[:20]] if depth else []

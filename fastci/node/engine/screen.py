@@ -1,0 +1,108 @@
+"""Cheap looks at a point before the families of checks: is it an input at all, and is it shown again?
+
+Two or three requests here save dozens at a harmless point.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from fastci.node.dsl import Extension, parse_extension
+from fastci.node.engine.confirm import Probe
+from fastci.node.engine.likeness import features_of
+from fastci.node.message import Request
+from fastci.node.points import Point
+from fastci.node.route import route_template
+
+_PATH = frozenset({"PATH", "ACTION_NAME", "ACTION_EXT"})
+_OF_THE_PATH = re.compile(r"URI|PATH|ACTION")
+_ALIKE = 0.9
+_BREAKING = "'\"\\"
+_ECHO = """
+meta-info: {type: info, title: The value is shown, description: Not reported.}
+generate:
+  method: [postfix]
+  payload: ["STR_MARKER", "STR_MARKER'\\"<"]
+detect:
+  - response:
+      - body: '(?i)STR_MARKER'
+      - headers: '(?i)STR_MARKER'
+"""
+
+
+def _echo_extension() -> Extension:
+    extension, faults = parse_extension(_ECHO, "echo.yaml", builtin=True)
+    if extension is None:
+        raise ValueError(faults)
+    return extension
+
+
+ECHO = _echo_extension()
+"""Looks whether a word sent at a point is shown: in the answer, behind redirects, on observer pages."""
+
+
+@dataclass(kw_only=True)
+class Screen:
+    """What is known of the points of one baseline; asked for once each."""
+
+    _echoes: dict[str, bool] = field(default_factory=dict)
+    _inputs: dict[str, bool] = field(default_factory=dict)
+    _absent: frozenset[tuple[bytes, int]] | None = None
+
+    async def reason_against(self, probe: Probe) -> str:
+        """Why the probe's extension need not be tried at its point; empty where it should be."""
+        point, extension = probe.point, probe.extension
+        if point is None:
+            return ""
+        names_the_path = any(_OF_THE_PATH.match(pattern.text) for pattern in extension.into)
+        if point.layers[0] in _PATH and not names_the_path and not await self._is_input(probe, point):
+            return "another word there leads where nothing is"
+        if extension.needs == "echo" and not await self._is_shown(probe, point):
+            return "what is sent there is not shown"
+        return ""
+
+    async def _is_shown(self, probe: Probe, point: Point) -> bool:
+        if point.name not in self._echoes:
+            own = probe.by(ECHO)
+            found = False
+            for attack in ECHO.attacks(probe.request, point, own.markers):
+                found = found or (await own.ask(attack)).match is not None
+            self._echoes[point.name] = found
+        return self._echoes[point.name]
+
+    async def _is_input(self, probe: Probe, point: Point) -> bool:
+        """A word of the address is none where another word, and one that breaks out of quotes, are answered
+        like an address that cannot exist. Numbers, ids and the like always count as inputs."""
+        if point.name not in self._inputs:
+            self._inputs[point.name] = _changes(point) or await self._leads_somewhere(probe, point)
+        return self._inputs[point.name]
+
+    async def _leads_somewhere(self, probe: Probe, point: Point) -> bool:
+        if self._absent is None:
+            self._absent = await self._features(probe, _misplaced(probe.request, probe.markers.fresh().text))
+        for ending in ("", _BREAKING):
+            word = probe.markers.fresh().text
+            value = point.value + ending.encode() if ending else word.encode()
+            found = await self._features(probe, point.write(value))
+            if len(found & self._absent) < _ALIKE * max(len(found), len(self._absent)):
+                return True
+        return False
+
+    async def _features(self, probe: Probe, request: Request) -> frozenset[tuple[bytes, int]]:
+        """Of the answer, without the address that was asked for."""
+        response = (await probe.channel.send(request)).response
+        path = request.target.partition(b"?")[0].decode("latin-1")
+        words = [path, *(part for part in path.split("/") if len(part) > 3)]
+        return features_of(response, words)
+
+
+def _changes(point: Point) -> bool:
+    return "{}" in route_template(b"GET", b"/" + point.value)
+
+
+def _misplaced(request: Request, word: str) -> Request:
+    """The same request below a folder that cannot exist."""
+    return (
+        request.with_target(b"/" + word.encode() + request.target)
+        if request.target.startswith(b"/")
+        else request
+    )
