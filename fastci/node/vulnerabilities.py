@@ -180,6 +180,13 @@ _TYPES = (
         "Limit depth, cost and the number of operations in one request.",
     ),
     Vulnerability(
+        "upload",
+        "Upload of files that act",
+        (434,),
+        "Accept only the kinds of files that are needed, by their content and their ending. Give stored "
+        "files names of your own, keep them where nothing is run, and send them as attachments.",
+    ),
+    Vulnerability(
         "xpathi",
         "XPath injection",
         (643,),

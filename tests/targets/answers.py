@@ -1,5 +1,6 @@
 """Redirects, header lines, templates, fetched addresses: places that a value should not decide alone."""
 
+import re
 from html import escape
 from urllib.parse import quote, urlsplit
 
@@ -34,6 +35,27 @@ def redirect_inside(request: Request) -> Response:
 def redirect_behind_prefix(request: Request) -> Response:
     """The value stays a parameter of an address of our own."""
     return _to("/go?to=" + quote(inputs(request)["next"], safe=":/"))
+
+
+def redirect_if_it_names_us(request: Request) -> Response:
+    """Looks for the allowed address anywhere in the value."""
+    to = inputs(request)["next"]
+    return _to(to if "/teas" in to else "/")
+
+
+def redirect_if_it_begins_like_us(request: Request) -> Response:
+    to = inputs(request)["next"]
+    return _to(to if to.startswith("https://friends.example") else "/")
+
+
+def redirect_to_host(request: Request) -> Response:
+    to = inputs(request)["next"]
+    return _to(to if re.fullmatch(r"https://friends\.example(?:/[\w/]*)?", to) else "/")
+
+
+def moved_by_script(request: Request) -> Response:
+    to = inputs(request)["next"].replace("<", "").replace('"', "")
+    return page(f'<script>window.location.href = "{to}";</script>')
 
 
 def moved_on(request: Request) -> Response:
@@ -122,6 +144,15 @@ def fetch(request: Request) -> Response:
     return page("<p>Thank you.</p>")
 
 
+def fetch_and_tell(request: Request) -> Response:
+    host = urlsplit(inputs(request)["from"]).hostname or ""
+    return page(f"<p>Error: getaddrinfo ENOTFOUND {escape(host)}</p>" if "." in host else "<p>none</p>", 502)
+
+
+def fetch_none(request: Request) -> Response:
+    return page(f"<p>{escape(inputs(request)['from'])} is not among our feeds.</p>", 400)
+
+
 def fetch_known(request: Request) -> Response:
     host = urlsplit(inputs(request)["from"]).hostname
     if host in ("feeds.example", "news.example"):
@@ -168,6 +199,16 @@ PAIRS = (
         "redir-location", "anything that begins with a slash", redirect_if_path, redirect_behind_prefix
     ),
     _redirects("redir-location", "page that moves on", moved_on, linked),
+    _redirects("redir-location", "script that moves on", moved_by_script, linked),
+    _redirects("redir-allowlist", "names the allowed one", redirect_if_it_names_us, redirect_inside),
+    Pair(
+        detect="redir-suffix",
+        flaw="begins like the allowed one",
+        request=get("/go?next=https://friends.example"),
+        point="GET_next_value",
+        broken=redirect_if_it_begins_like_us,
+        repaired=redirect_to_host,
+    ),
     Pair(
         detect="redir-path",
         flaw="slash added",
@@ -182,6 +223,14 @@ PAIRS = (
     _template("FreeMarker, groups digits", _engine("${", "}")),
     _template("ERB", _engine("<%=", "%>")),
     _template("Razor", _engine("@(", ")")),
+    Pair(
+        detect="ssrf-error",
+        flaw="error shown",
+        request=get("/feed?from=http://feeds.example/"),
+        point="GET_from_value",
+        broken=fetch_and_tell,
+        repaired=fetch_none,
+    ),
     Pair(
         detect="ssrf-oob",
         flaw="any address",

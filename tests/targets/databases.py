@@ -76,6 +76,59 @@ by_part_of_name = _silent(lambda name: f"SELECT name FROM tea WHERE name LIKE '%
 by_number = _silent(lambda number: f"SELECT name FROM tea WHERE id = {number}", "id")
 
 
+def log_in(request: Request) -> Response:
+    """Says only whether it worked. A password that is wrong hides what a condition behind AND does."""
+    given = inputs(request)
+    statement = f"SELECT name FROM tea WHERE name = '{given['login']}' AND cents = '{given['password']}'"
+    try:
+        rows = _ask(statement)
+    except sqlite3.Error:
+        return page("<p>Something went wrong.</p>", 500)
+    return page(f"<p>Welcome, {escape(str(rows[0][0]))}</p>") if rows else page("<p>Wrong.</p>", 401)
+
+
+def log_in_bound(request: Request) -> Response:
+    given = inputs(request)
+    rows = _ask("SELECT name FROM tea WHERE name = ? AND cents = ?", (given["login"], given["password"]))
+    return page(f"<p>Welcome, {escape(str(rows[0][0]))}</p>") if rows else page("<p>Wrong.</p>", 401)
+
+
+by_order = _silent(lambda order: f"SELECT name FROM tea ORDER BY {order}", "order")
+
+
+def by_known_order(request: Request) -> Response:
+    order = inputs(request)["order"]
+    if order not in ("name", "cents"):
+        return page("<p>No such order.</p>", 400)
+    return _list(_ask(f"SELECT name FROM tea ORDER BY {order}"))
+
+
+def by_likely_order(request: Request) -> Response:
+    """Takes the word at the start, whatever follows."""
+    match = re.match(r"\w+", inputs(request)["order"])
+    order = match[0] if match and match[0] in ("name", "cents") else "id"
+    return _list(_ask(f"SELECT name FROM tea ORDER BY {order}"))
+
+
+def insert(request: Request) -> Response:
+    """Stores a text and shows what was stored."""
+    name = inputs(request)["name"]
+    with sqlite3.connect(":memory:") as database:
+        database.execute("CREATE TABLE note (text TEXT)")
+        try:
+            database.execute(f"INSERT INTO note VALUES ('{name}')")
+        except sqlite3.Error:
+            return page("<p>Something went wrong.</p>", 500)
+        return _list(database.execute("SELECT text FROM note").fetchall())
+
+
+def insert_bound(request: Request) -> Response:
+    with sqlite3.connect(":memory:") as database:
+        database.execute("CREATE TABLE note (text TEXT)")
+        database.execute("INSERT INTO note VALUES (?)", (inputs(request)["name"],))
+        return _list(database.execute("SELECT text FROM note").fetchall())
+
+
 def by_name_bound(request: Request) -> Response:
     return _list(_ask("SELECT name FROM tea WHERE name = ?", (inputs(request)["name"],)))
 
@@ -108,6 +161,8 @@ def counting(request: Request) -> Response:
     )
 
 
+_LOGIN = post("/login", "login=Assam&password=wrong")
+_ORDER = get("/teas?order=name")
 _NAME, _NUMBER = get("/teas?name=Assam"), get("/tea?id=2")
 
 PAIRS = (
@@ -166,6 +221,46 @@ PAIRS = (
         point="GET_id_value",
         broken=by_number,
         repaired=by_number_lenient,
+    ),
+    Pair(
+        detect="sqli-or",
+        flaw="login that fails",
+        request=_LOGIN,
+        point="POST_FORM_URLENCODED_login_value",
+        broken=log_in,
+        repaired=log_in_bound,
+    ),
+    Pair(
+        detect="sqli-or",
+        flaw="nothing found",
+        request=get("/teas?name=Matcha"),
+        point="GET_name_value",
+        broken=by_name,
+        repaired=by_name_bound,
+    ),
+    Pair(
+        detect="sqli-order",
+        flaw="column",
+        request=_ORDER,
+        point="GET_order_value",
+        broken=by_order,
+        repaired=by_known_order,
+    ),
+    Pair(
+        detect="sqli-order",
+        flaw="column with its direction",
+        request=get("/teas?order=name%20desc"),
+        point="GET_order_value",
+        broken=by_order,
+        repaired=by_likely_order,
+    ),
+    Pair(
+        detect="sqli-concat",
+        flaw="text that is stored",
+        request=_NAME,
+        point="GET_name_value",
+        broken=insert,
+        repaired=insert_bound,
     ),
     Pair(
         detect="sqli-time",

@@ -6,6 +6,7 @@ from lxml import etree
 
 from fastci.node.message import Request, Response
 from targets.kit import Handler, Pair, looked_up, page, post
+from targets.programs import run
 
 _LIST = '<?xml version="1.0"?>\n<list><item><name>Tea</name><count>5</count></item></list>'
 
@@ -61,6 +62,16 @@ def _echo(*, resolving: bool, include: bool = False) -> Handler:
     return handler
 
 
+_NOISY = (
+    "ini_set('display_errors', '1'); simplexml_load_string(stream_get_contents(STDIN), null, LIBXML_NOENT);"
+)
+
+
+def names_with_errors(request: Request) -> Response:
+    """PHP resolves entities and says what went wrong; nothing of the document is shown."""
+    return page(f"<pre>{escape(run(['php', '-r', _NOISY], request.body.decode()))}</pre>Thank you.")
+
+
 def _pair(detect: str, flaw: str, broken: Handler, repaired: Handler, point: str = "POST_XML_value") -> Pair:
     request = post("/import", _LIST, "application/xml")
     return Pair(detect=detect, flaw=flaw, request=request, point=point, broken=broken, repaired=repaired)
@@ -68,6 +79,7 @@ def _pair(detect: str, flaw: str, broken: Handler, repaired: Handler, point: str
 
 PAIRS = (
     _pair("xxe-file", "entities resolved", names_resolving, names_safe),
+    _pair("xxe-error", "a file that is not there", names_with_errors, names_safe),
     _pair("xxe-document", "any document taken", _echo(resolving=True), _echo(resolving=False), "POST_value"),
     _pair("xxe-document", "includes followed", _echo(resolving=False, include=True), _echo(resolving=False)),
     _pair("xxe-oob", "entities resolved", names_resolving, names_safe),

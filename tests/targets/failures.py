@@ -3,6 +3,7 @@
 import json
 import re
 import traceback
+from collections.abc import Callable
 from html import escape
 
 from lxml import etree
@@ -48,22 +49,39 @@ class _BadFilter(ValueError):
     pass
 
 
+_ENTRIES = (
+    {"objectClass": "person", "uid": "ann"},
+    {"objectClass": "person", "uid": "bob"},
+)
+
+
 def _search(expression: str) -> list[str]:
-    """A reading of RFC 4515, strict about brackets and escapes."""
-    depth, at = 0, 0
-    while at < len(expression):
-        sign = expression[at]
-        if sign == "\\" and not all(
-            c in "0123456789abcdefABCDEF" for c in expression[at + 1 : at + 3].ljust(2, "x")
-        ):
-            raise _BadFilter(expression)
-        depth += {"(": 1, ")": -1}.get(sign, 0)
-        if depth == 0 and at + 1 < len(expression):
-            raise _BadFilter(expression)
-        at += 1
-    if depth:
+    """The entries that a filter means: `&`, `|`, `!` and equality with `*` (RFC 4515)."""
+    means, end = _filter(expression, 0)
+    if end != len(expression):
         raise _BadFilter(expression)
-    return ["ann"] if "(uid=ann)" in expression else []
+    return [entry["uid"] for entry in _ENTRIES if means(entry)]
+
+
+def _filter(text: str, at: int) -> tuple[Callable[[dict[str, str]], bool], int]:
+    if text[at : at + 1] != "(":
+        raise _BadFilter(text)
+    sign, at = text[at + 1 : at + 2], at + 1
+    if sign and sign in "&|!":
+        parts, at = [], at + 1
+        while text[at : at + 1] == "(":
+            part, at = _filter(text, at)
+            parts.append(part)
+        if text[at : at + 1] != ")" or not parts or (sign == "!" and len(parts) > 1):
+            raise _BadFilter(text)
+        joined = {"&": all, "|": any, "!": lambda held: not any(held)}[sign]
+        return (lambda entry: joined(part(entry) for part in parts)), at + 1
+    simple = re.match(r"(\w+)=([^()]*)\)", text[at:])
+    if simple is None or "\\" in simple[2]:
+        raise _BadFilter(text)
+    name, value = simple[1], simple[2]
+    fits = re.compile(".*".join(map(re.escape, value.split("*"))))
+    return (lambda entry: fits.fullmatch(entry.get(name, "\0")) is not None), at + simple.end()
 
 
 def directory(request: Request) -> Response:
@@ -76,7 +94,10 @@ def directory(request: Request) -> Response:
 
 
 def directory_escaping(request: Request) -> Response:
-    user = "".join(f"\\{ord(c):02x}" if c in "\\*()\0" else c for c in inputs(request)["user"])
+    """Escaped, such a value fits nothing here."""
+    user = inputs(request)["user"]
+    if set(user) & set("\\*()\0"):
+        return page("<p>0 found</p>")
     return page(f"<p>{len(_search(f'(&(objectClass=person)(uid={user}))'))} found</p>")
 
 
@@ -100,6 +121,23 @@ def rooms_with_variable(request: Request) -> Response:
     except ValueError:
         return page("<p>no such name</p>", 400)
     return page(f"<p>rooms: {found}</p>")
+
+
+def room(request: Request) -> Response:
+    try:
+        found = _STAFF.xpath(f"//one[@name='{inputs(request)['name']}']/@room")
+    except (etree.XPathError, ValueError):
+        return page("<p>Something went wrong.</p>", 500)
+    return page(f"<p>rooms: {found}</p>")
+
+
+def directory_silent(request: Request) -> Response:
+    """LDAP, of whose errors nothing is shown."""
+    expression = f"(&(objectClass=person)(uid={inputs(request)['user']}))"
+    try:
+        return page(f"<p>{len(_search(expression))} found</p>")
+    except _BadFilter:
+        return page("<p>Something went wrong.</p>", 500)
 
 
 # documents
@@ -146,7 +184,9 @@ def account_typed(request: Request) -> Response:
         asked = json.loads(request.body)
     except json.JSONDecodeError:
         return answer({"error": "not JSON"}, 400)
-    if not (isinstance(asked["name"], str) and isinstance(asked["key"], str)):
+    if not isinstance(asked, dict) or not (
+        isinstance(asked.get("name"), str) and isinstance(asked.get("key"), str)
+    ):
         return answer({"error": "name and key must be text"}, 400)
     return account(request)
 
@@ -159,6 +199,44 @@ def account_by_script(request: Request) -> Response:
             "MongoServerError: SyntaxError: '' literal not terminated before end of script in $where", 500
         )
     return page(f"<p>{sum(name == a['name'] for a in _ACCOUNTS)} found</p>")
+
+
+def account_by_silent_script(request: Request) -> Response:
+    """A `$where` of which nothing is shown; this reading of JavaScript knows conjunctions of comparisons."""
+    script = f"'{inputs(request)['name']}'"
+    terms = [_truth(term.strip()) for term in script.split("&&")]
+    if None in terms:
+        return page("<p>Something went wrong.</p>", 500)
+    return page(f"<p>{sum(all(terms) and a['name'] in script for a in _ACCOUNTS)} found</p>")
+
+
+def _truth(term: str) -> bool | None:
+    """Of a text, a length compared with a number, or two texts compared; None for anything else."""
+    if plain := re.fullmatch(r"'([^']*)'", term):
+        return bool(plain[1])
+    if length := re.fullmatch(r"'([^']*)'\.length==(\d+)", term):
+        return len(length[1]) == int(length[2])
+    equal = re.fullmatch(r"'([^']*)'=='([^']*)'", term)
+    return equal[1] == equal[2] if equal else None
+
+
+def account_by_names(request: Request) -> Response:
+    """Names with brackets become objects, as in Express and PHP; what comes out is handed to the database."""
+    wanted: dict[str, object] = {}
+    for key, value in inputs(request).items():
+        name, _, operator = key.rstrip("]").partition("[")
+        wanted[name] = {operator: value} if operator else value
+    try:
+        found = [a for a in _ACCOUNTS if all(_fits(a.get(k, ""), v) for k, v in wanted.items())]
+    except _BadQuery:
+        return page("<p>Something went wrong.</p>", 500)
+    return page(f"<p>{[a['name'] for a in found]}</p>")
+
+
+def account_by_plain_names(request: Request) -> Response:
+    wanted = inputs(request)
+    found = [a for a in _ACCOUNTS if a["name"] == wanted["name"]]
+    return page(f"<p>{[a['name'] for a in found]}</p>")
 
 
 def account_by_value(request: Request) -> Response:
@@ -200,6 +278,38 @@ PAIRS = (
         point="GET_name_value",
         broken=rooms,
         repaired=rooms_with_variable,
+    ),
+    Pair(
+        detect="ldapi-boolean",
+        flaw="filter",
+        request=get("/people?user=ann"),
+        point="GET_user_value",
+        broken=directory_silent,
+        repaired=directory_escaping,
+    ),
+    Pair(
+        detect="xpathi-boolean",
+        flaw="expression",
+        request=get("/rooms?name=ann"),
+        point="GET_name_value",
+        broken=room,
+        repaired=rooms_with_variable,
+    ),
+    Pair(
+        detect="nosqli-script",
+        flaw="script",
+        request=get("/account?name=ann"),
+        point="GET_name_value",
+        broken=account_by_silent_script,
+        repaired=account_by_value,
+    ),
+    Pair(
+        detect="nosqli-names",
+        flaw="names with operators",
+        request=get("/account?name=ann"),
+        point="GET_name_name",
+        broken=account_by_names,
+        repaired=account_by_plain_names,
     ),
     Pair(
         detect="nosqli-error",

@@ -1,5 +1,6 @@
 """Applications that give out files by a name from the request, and the same kept inside their folder."""
 
+import base64
 import ntpath
 import os
 import tempfile
@@ -111,6 +112,23 @@ def whole_path_kept_inside(request: Request) -> Response:
     return _read(path) if path.startswith(f"{os.path.realpath(_DOCS)}/") else page("<p>No.</p>", 404)
 
 
+def through_wrappers(request: Request) -> Response:
+    """Opens names as PHP does: this filter gives any file in base64, the page's own source too."""
+    name = inputs(request)["file"]
+    if name.startswith("php://filter/convert.base64-encode/resource="):
+        source = f"<?php include '{name.rpartition('=')[2]}.inc'; echo $tea;"
+        return page(base64.b64encode(source.encode()).decode())
+    return page("<p>Tea grows on hills.</p>")
+
+
+def in_a_folder(request: Request) -> Response:
+    """A file of a Java application, some folders above which its settings lie."""
+    path = os.path.normpath(f"/papers/{inputs(request)['file']}")
+    if path == "/WEB-INF/web.xml":
+        return page("<web-app version='3.0'><servlet></servlet></web-app>", media_type="application/xml")
+    return page("<p>Tea grows on hills.</p>")
+
+
 def _pair(detect: str, flaw: str, broken: Handler, repaired: Handler = kept_inside) -> Pair:
     return Pair(
         detect=detect,
@@ -131,6 +149,8 @@ PAIRS = (
     _pair("ptrav-unix", "decoded twice", decoded_twice),
     _pair("ptrav-unix", "name ended by NUL", ended_by_nul),
     _pair("ptrav-unix", "address fetched", fetched, named_only),
+    _pair("ptrav-wrapper", "opened with wrappers", through_wrappers),
+    _pair("ptrav-webinf", "a folder of the application", in_a_folder),
     _pair("ptrav-append", "normalised behind a folder", normalised),
     _pair("ptrav-windows", "joined", on_windows, on_windows_checked),
     Pair(

@@ -15,7 +15,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
 from fastci.node.engine.confirm import Probe
+from fastci.node.engine.control import is_login
 from fastci.node.engine.oracles import ORACLES
+from fastci.node.engine.people import Company
 from fastci.node.engine.scope import Scope, Target
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
@@ -65,6 +67,8 @@ class Pair:
     repaired: Handler
     request: Request
     point: str
+    repaired_request: Request | None = None
+    company: Company = field(default_factory=Company)
 
 
 def get(target: str, **headers: str) -> Request:
@@ -146,14 +150,23 @@ class Outcome:
     requests: int
 
 
-def run_detect(extension: Extension, handler: Handler, request: Request, *, points: str = "") -> Outcome:
+def run_detect(
+    extension: Extension,
+    handler: Handler,
+    request: Request,
+    *,
+    points: str = "",
+    company: Company | None = None,
+) -> Outcome:
     """Run one detect at every point of a request (or at one) the way the engine does."""
     looked_up.clear()
     client = InProcess(handler)
-    return asyncio.run(_run(extension, client, request, points))
+    return asyncio.run(_run(extension, client, request, points, company or Company()))
 
 
-async def _run(extension: Extension, client: InProcess, request: Request, only: str) -> Outcome:
+async def _run(
+    extension: Extension, client: InProcess, request: Request, only: str, company: Company
+) -> Outcome:
     target = Target(recorded=ORIGIN, origin=ORIGIN, base=b"")
     channel = Channel(Sender(client, rate=0), target, Sessions(Scope.parse("", ())))  # type: ignore[arg-type]
     control = await channel.send(request, is_control=True)
@@ -168,6 +181,9 @@ async def _run(extension: Extension, client: InProcess, request: Request, only: 
             point=point,
             control=control,
             markers=markers,
+            recorded=control.response,
+            company=company,
+            reads=request.method == b"GET" or is_login(request.target),
         )
         for attack in extension.attacks(request, point, markers):
             if extension.detection.oob:
@@ -198,10 +214,10 @@ async def _called_back(probe: Probe, attack: Attack) -> results.Evidence | None:
 
 
 def _targets(extension: Extension, request: Request, only: str) -> Iterator[tuple[str, Point | None]]:
-    if extension.sends:
+    if extension.sends or extension.whole:
         yield "*", None
         return
     for point in extension.targets(list_points(request)):
-        named = point.name.endswith("_value") and not point.name.startswith(("HEADER_", "METHOD_"))
+        named = not point.name.startswith(("HEADER_", "METHOD_"))
         if point.name == only if only else named:
             yield point.name, point

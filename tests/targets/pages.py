@@ -1,8 +1,10 @@
 """Pages that show a value without the escaping its place needs, and the same with it."""
 
 import json
+import re
 from collections.abc import Callable
-from html import escape
+from html import escape, unescape
+from urllib.parse import unquote
 
 from fastci.node.message import Request, Response
 from targets.kit import Pair, answer, get, inputs, page
@@ -55,6 +57,11 @@ _text, _quoted, _single, _bare = (
     "<input value='VALUE'>",
     "<input value=VALUE>",
 )
+_srcdoc = '<iframe srcdoc="<p>VALUE</p>"></iframe>'
+_twice = lambda value: escape(escape(value))  # noqa: E731
+_without_tags = lambda value: re.sub("<[^>]*>", "", value)  # noqa: E731
+_decoded = lambda value: unquote(re.sub("[<>]", "", value))  # noqa: E731
+_from_entities = lambda value: unescape(re.sub("[<>]", "", value))  # noqa: E731
 _only_tags = lambda value: value.replace("<", "&lt;").replace(">", "&gt;")  # noqa: E731
 
 PAIRS = (
@@ -69,6 +76,10 @@ PAIRS = (
         _shows("<script>var q = 'VALUE'</script>"),
         _shows("<script>var q = 'VALUE'</script>", _script_string),
     ),
+    _pair("xss-evasion", "tags taken out", _shows(_text, _without_tags), _shows(_text, escape)),
+    _pair("xss-evasion", "decoded again", _shows(_text, _decoded), _shows("<p>%3CVALUE</p>", escape)),
+    _pair("xss-evasion", "entities read", _shows(_text, _from_entities), as_json),
+    _pair("xss-html", "page in a frame's attribute", _shows(_srcdoc, escape), _shows(_srcdoc, _twice)),
     _pair("xss-attribute", "double quotes", _shows(_quoted, _only_tags), _shows(_quoted, escape)),
     _pair("xss-attribute", "single quotes", _shows(_single, _only_tags), _shows(_single, escape)),
     _pair("xss-attribute", "no quotes", _shows(_bare, _only_tags), _shows(_text, _only_tags)),

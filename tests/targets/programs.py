@@ -20,20 +20,20 @@ def available(program: str) -> bool:
     return shutil.which(program) is not None
 
 
-def _run(command: list[str], code: str = "") -> str:
-    done = subprocess.run(
-        command, input=code, capture_output=True, text=True, timeout=20, check=False, errors="replace"
-    )
-    for seconds in re.findall(r"^slept (\d+)$", done.stderr, re.M):
+def run(command: list[str], code: str = "") -> str:
+    data = code.encode("utf-8", "surrogateescape")
+    done = subprocess.run(command, input=data, capture_output=True, timeout=20, check=False)
+    stderr = done.stderr.decode("utf-8", "replace")
+    for seconds in re.findall(r"^slept (\d+)$", stderr, re.M):
         clock.wait(seconds)
-    looked_up.update(re.findall(r"^asked (\S+)$", done.stderr, re.M))
-    return done.stdout
+    looked_up.update(re.findall(r"^asked (\S+)$", stderr, re.M))
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _shell(command: str) -> Handler:
     def handler(request: Request) -> Response:
         host = inputs(request)["host"].replace("\0", "")
-        return page(f"<pre>{escape(_run(['sh', '-c', _NOTED + command.replace('HOST', host)]))}</pre>")
+        return page(f"<pre>{escape(run(['sh', '-c', _NOTED + command.replace('HOST', host)]))}</pre>")
 
     return handler
 
@@ -41,27 +41,27 @@ def _shell(command: str) -> Handler:
 def listed(request: Request) -> Response:
     """The same program with the value as one argument, and no shell."""
     command = ["printf", "%s\n", "route to " + inputs(request)["host"].replace("\0", "")]
-    return page(f"<pre>{escape(_run(command))}</pre>")
+    return page(f"<pre>{escape(run(command))}</pre>")
 
 
 def filtered(request: Request) -> Response:
     host = inputs(request)["host"]
     if not re.fullmatch(r"[\w.-]+", host):
         return page("<p>That is no host name.</p>", 400)
-    return page(f"<pre>{escape(_run(['sh', '-c', f'echo route to {host}']))}</pre>")
+    return page(f"<pre>{escape(run(['sh', '-c', f'echo route to {host}']))}</pre>")
 
 
 def without_semicolons(request: Request) -> Response:
     """Takes out what it knows, and leaves the pipe."""
     host = inputs(request)["host"].replace(";", "").replace("&", "").replace("\n", "")
-    return page(f"<pre>{escape(_run(['sh', '-c', f'echo route to {host}']))}</pre>")
+    return page(f"<pre>{escape(run(['sh', '-c', f'echo route to {host}']))}</pre>")
 
 
 def _program(*command: str) -> Handler:
     """A program that reads the value from its input and prints the page's text."""
 
     def handler(request: Request) -> Response:
-        return page(f"<p>{escape(_run(list(command), inputs(request)['rule']))}</p>")
+        return page(f"<p>{escape(run(list(command), inputs(request)['rule']))}</p>")
 
     return handler
 
@@ -73,6 +73,17 @@ def _php(code: str) -> Handler:
 def _node(code: str) -> Handler:
     read = "const v = require('fs').readFileSync(0, 'utf8'); "
     return _program("node", "-e", f"{read} try {{ console.log({code}) }} catch (e) {{ console.log('no') }}")
+
+
+def _python_quietly(request: Request) -> Response:
+    """Evaluates, with a clock that does not wait, and shows nothing."""
+    from contextlib import suppress
+    from types import SimpleNamespace
+
+    names = {"__builtins__": {"__import__": lambda name: SimpleNamespace(sleep=clock.wait)}}
+    with suppress(Exception):
+        eval(inputs(request)["rule"], names)
+    return page("<p>Thank you.</p>")
 
 
 def _data(request: Request) -> Response:
@@ -114,7 +125,7 @@ def _ruby(request: Request) -> Response:
     """`eval "'#{value}'"`: Ruby where there is one, else a reading of the little of it that matters."""
     value = inputs(request)["rule"].replace("\0", "")
     if available("ruby"):
-        return page(escape(_run(["ruby", "-e", "print(eval(STDIN.read))"], f"'{value}'")))
+        return page(escape(run(["ruby", "-e", "print(eval(STDIN.read))"], f"'{value}'")))
     terms = re.fullmatch(
         r"'(?:[^'\\]|\\.)*'(?:\+\((\d+)\*(\d+)\)\.to_s(?:\+'(?:[^'\\]|\\.)*'|#.*)?)", f"'{value}'", re.S
     )
@@ -152,6 +163,7 @@ PAIRS: tuple[Pair, ...] = (
     _command("rce-time", "single quotes", _quiet("echo 'HOST'")),
     _command("rce-time", "double quotes", _quiet('echo "HOST"')),
     _command("rce-oob", "bare word", _quiet("echo HOST")),
+    _code("rce-eval-time", "Python", _python_quietly, _python_literal),
     _code("rce-python", "expression", _python("VALUE"), _python_literal),
     _code("rce-python", "inside a call", _python("len('VALUE') and 'VALUE'"), _calculator),
     _code("rce-ruby", "single quotes", _ruby, _calculator),
@@ -164,5 +176,5 @@ PAIRS: tuple[Pair, ...] = (
     _code("rce-node", "template", _node("eval('`' + v + '`')"), _data),
 )
 
-NEEDS = {"rce-php": "php", "rce-node": "node"}
+NEEDS = {"rce-php": "php", "xxe-error": "php", "rce-node": "node"}
 """Programs that not every machine has: their detects are only tried where they are."""

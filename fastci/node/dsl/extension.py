@@ -123,6 +123,13 @@ class Extension:
         """Looks at a request as a whole: it runs once for a baseline, whatever its points."""
         return bool(self.headers) or self.oracle in WHOLE
 
+    @property
+    def rank(self) -> int:
+        """Its place in the order of a baseline's checks: what costs least and tells most comes first."""
+        if self.oracle:
+            return {"passive": 0, "boolean": 3, "time": 5}.get(self.oracle, 4)
+        return 2 if self.needs else 1
+
     # phases before anything is sent
 
     def collects(self, points: Sequence[Point], memory: Memory) -> bool:

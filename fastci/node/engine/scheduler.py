@@ -88,7 +88,8 @@ class Scheduler:
         scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
         self._scope = replace(scope, credentials=task.credentials)
         policy = task.policy
-        self._modifying = [e for e in task.extensions if not e.sends and policy.ever_tries(e.type, e.builtin)]
+        modifying = [e for e in task.extensions if not e.sends and policy.ever_tries(e.type, e.builtin)]
+        self._modifying = sorted(modifying, key=lambda e: e.rank)
         self._sending = [e for e in task.extensions if e.sends and policy.tries(e.type, e.builtin)]
         self._memory = Memory()
         self._sessions = Sessions(self._scope)

@@ -14,6 +14,7 @@ from fastci.node.engine.likeness import Feature, features_of
 from fastci.node.engine.sender import Reply
 from fastci.node.points import Point
 
+_OPERATOR = re.compile(r"\$[a-z]+")
 _SIGN = re.compile(r"\W")
 _SAYS_NOTHING = frozenset({0, 429, 502, 503, 504})
 _ORDER = (False, True, False, True, True, False, False, True)
@@ -116,7 +117,7 @@ class _Trial:
         if reply.response.status in _SAYS_NOTHING:
             raise _Unclear
         value = inserted(self._point.value, crafted.payload.encode("utf-8", "surrogateescape"), self._method)
-        reflected = (crafted.payload, value.decode("utf-8", "replace"))
+        reflected = (crafted.payload, value.decode("utf-8", "replace"), *_OPERATOR.findall(template))
         return crafted, reply, features_of(reply.response, reflected)
 
     async def _inert_words_tell(self) -> bool:

@@ -17,7 +17,12 @@ from fastci.node.message import Request
 from fastci.node.points import list_points
 
 _TOKEN = re.compile(r"csrf|xsrf|token|nonce|authenticity|viewstate|verification", re.I)
-_READING = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_CHANGING = re.compile(
+    rb"(?:^|[/_.-])(?:add|create|new|update|edit|modify|change|save|set|delete|remove|transfer|pay|buy|order|checkout"
+    rb"|send|post|comment|upload|import|profile|settings|account|password|email|mail|address|subscribe|register"
+    rb"|invite|follow|like|vote|review|message|cart|basket)s?(?:$|[/_.-])",
+    re.I,
+)
 _OPEN_TYPES = (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain")
 _STAYS = re.compile(rb"samesite\s*=\s*(?:lax|strict)")
 _SITE = b"https://%s.example"
@@ -26,14 +31,18 @@ _SITE = b"https://%s.example"
 async def decide_csrf(probe: Probe, attack: Attack) -> results.Evidence | None:
     """Send the request as another site would, twice; then without cookies."""
     request = attack.request
-    if request.method in _READING or is_login(request.target) or not _by_cookie(probe, request):
+    if is_login(request.target) or not _changes(probe, request) or not _by_cookie(probe, request):
+        return None
+    if not _as_recorded(probe):
         return None
     forged = _forged(probe, request, attack.markers.text.encode())
     if forged is None:
         return None
     control = await probe.channel.send(request)
     likeness = Likeness(probe.control.response, control.response)
-    if not 200 <= control.response.status < 400:
+    has_token = any(_is_token(p.name, p.layers) for p in list_points(request))
+    # A form that is refused often redirects just as one that is taken: with a token only a page tells.
+    if not 200 <= control.response.status < (300 if has_token else 400):
         return None
     if not likeness.refused((bare := await probe.channel.send(without_credentials(request))).response):
         return None
@@ -51,6 +60,24 @@ async def decide_csrf(probe: Probe, attack: Attack) -> results.Evidence | None:
         control=bare.exchange(),
         notes=["the control is the recorded request without cookies, which is refused"],
     )
+
+
+def _changes(probe: Probe, request: Request) -> bool:
+    """Whether the request seems to change something: a page shows it, it redirects, or it says so."""
+    if request.method != b"POST":
+        return False
+    if probe.observers or 300 <= probe.control.response.status < 400:
+        return True
+    words = request.target + b" " + b" ".join(p.name.encode() for p in list_points(request))
+    media = request.get(b"content-type") or b""
+    return bool(_CHANGING.search(words)) or media.startswith(b"multipart/")
+
+
+def _as_recorded(probe: Probe) -> bool:
+    """Whether the recorded request still does what it did: same status, same place to go on to."""
+    now, was = probe.control.response, probe.recorded
+    places = [(r.get(b"location") or b"").partition(b"?")[0] for r in (now, was) if r]
+    return was is not None and now.status == was.status and places[0] == places[1]
 
 
 def _by_cookie(probe: Probe, request: Request) -> bool:
