@@ -7,7 +7,8 @@ const [fs, os, path] = [require('node:fs'), require('node:os'), require('node:pa
 const root = path.dirname(__dirname);
 const project = path.join(root, 'pyproject.toml');
 const inVenv = (folder) => path.join(folder, ...(process.platform === 'win32' ? ['Scripts', 'python.exe'] : ['bin', 'python']));
-const PROBE = 'import sys, venv, ensurepip, tomllib; print(sys.executable, sys.version, sys.prefix)';
+// tomllib is new in 3.11, ensurepip is what Debian splits off. Looking for them is quick, importing them is not.
+const PROBE = 'import os, sys; print(sys.executable, sys.version, sys.prefix); sys.exit(not all(os.path.exists(os.path.join(os.path.dirname(os.__file__), name, "__init__.py")) for name in ("tomllib", "ensurepip", "venv")))';
 const WANTED = 'import json, sys, tomllib; print(json.dumps(tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"]))';
 
 function fail(what, detail = '') {
@@ -20,8 +21,7 @@ function findPython() {
   const versions = fs.existsSync(tools) ? fs.readdirSync(tools).sort((a, b) => b.localeCompare(a, 'en', { numeric: true })) : [];
   const cached = versions.map((version) => inVenv(path.join(tools, version, process.arch)));
   for (const python of ['python3', 'python', ...cached]) {
-    // tomllib is new in 3.11, the oldest version that will do; ensurepip is what Debian splits off.
-    const found = spawnSync(python, ['-I', '-c', PROBE], { encoding: 'utf8' });
+    const found = spawnSync(python, ['-I', '-S', '-c', PROBE], { encoding: 'utf8' });
     if (found.status === 0) return { python, facts: found.stdout };
   }
   return fail('no Python 3.11 or newer with the venv module was found; add actions/setup-python before this step');

@@ -10,11 +10,13 @@ import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastci.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FORMAT = "fast-results/1"
 _BINARY = "base64:"
@@ -46,11 +48,21 @@ def _text_to_blob(value: object) -> object:
     return base64.b64decode(value[len(_BINARY) :]) if value.startswith(_BINARY) else value.encode()
 
 
-Blob = Annotated[
-    bytes,
-    BeforeValidator(_text_to_blob),
-    PlainSerializer(_blob_to_text, return_type=str, when_used="json"),
-]
+class _AsText:
+    """Tells pydantic how `Blob` is read and written."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        text = core_schema.plain_serializer_function_ser_schema(
+            _blob_to_text, return_schema=core_schema.str_schema(), when_used="json"
+        )
+        return core_schema.no_info_before_validator_function(
+            _text_to_blob, core_schema.bytes_schema(), serialization=text
+        )
+
+
+Blob = Annotated[bytes, _AsText()]
 """Bytes; in JSON the text itself where it is UTF-8, else `base64:` and the base64 of it."""
 
 
@@ -332,7 +344,12 @@ def _terminal_safe(word: str) -> str:
     return "".join(c if c.isprintable() and c.isascii() else f"%{ord(c):02X}" for c in word)
 
 
-_RUN = TypeAdapter(Run)
+@cache
+def _adapter() -> "TypeAdapter[Run]":
+    """Imported and made when a results file is there: most steps of a job read and write none."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Run)
 
 
 def _vulnerability(finding: Finding) -> dict[str, Any]:
@@ -393,7 +410,7 @@ def to_document(run: Run) -> dict[str, Any]:
         "verdict_rule": run.verdict.rule if run.verdict else "",
         "verdict_reason": run.verdict.reason if run.verdict else "",
         "vulns": [_vulnerability(f) for f in run.findings],
-        "run": _RUN.dump_python(run, mode="json"),
+        "run": _adapter().dump_python(run, mode="json"),
     }
 
 
@@ -401,8 +418,10 @@ def parse_document(document: object, *, source: str) -> Run:
     """The run of a results file. Raises UsageError naming `source` when it is not one."""
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UsageError(f"{source} is not a results file of this node", hint=f"its format must be {FORMAT}")
+    from pydantic import ValidationError
+
     try:
-        return _RUN.validate_python(document.get("run"))
+        return _adapter().validate_python(document.get("run"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -411,4 +430,4 @@ def parse_document(document: object, *, source: str) -> Run:
 
 def schema() -> dict[str, Any]:
     """JSON schema of the `run` member of a results file."""
-    return _RUN.json_schema()
+    return _adapter().json_schema()

@@ -26,6 +26,7 @@ def announce(platform: Platform, settings: Settings, run: Run, reports: Sequence
             "verdict": run.state,
             "rule": run.verdict.rule if run.verdict else "",
             "vulnerabilities": str(len(run.findings)),
+            "new-vulnerabilities": str(sum(finding.status != "unchanged" for finding in run.findings)),
             "test-record": run.record_id,
             "report-dir": str(folder),
             "sarif-file": _file(reports, "sarif"),

@@ -1,4 +1,7 @@
-"""What every command of the CI side begins and ends with."""
+"""What every command of the CI side begins and ends with.
+
+Reports and verdicts are imported where they are used: a step that only starts or stops a node needs neither.
+"""
 
 import sys
 import time
@@ -6,16 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rich.console import Console
 
-from fastci.cli.announce import announce
 from fastci.cli.options import overlaid
-from fastci.cli.results import Judging, forget_latest, keep_run, write_results
 from fastci.config import parse_settings, secret_values
 from fastci.errors import ConfigurationError, ExitStatus, FatalError, Interrupted
-from fastci.gate import with_verdict
 from fastci.lifecycle.choice import all_runtimes, choose_runtime
 from fastci.lifecycle.interrupts import Signals, heed
 from fastci.lifecycle.runtime import Runtime
@@ -25,6 +25,9 @@ from fastci.lifecycle.testing import Outcome, SecurityTesting
 from fastci.lifecycle.workspace import Workspace
 from fastci.platforms import detect_platform
 from fastci.results import Run, Verdict
+
+if TYPE_CHECKING:
+    from fastci.cli.results import Judging
 
 T = TypeVar("T")
 
@@ -122,13 +125,17 @@ class Job:
             raise self.signals.interruption()
         return result
 
-    def judging(self) -> Judging:
+    def judging(self) -> "Judging":
         """What the outcome will be judged by; asked for before anything starts, as it may be wrong."""
+        from fastci.cli.results import Judging
+
         return Judging.load(self.settings, self.workspace)
 
     @contextmanager
-    def promising(self, judging: Judging) -> Iterator["Promise"]:
+    def promising(self, judging: "Judging") -> Iterator["Promise"]:
         """Whatever ends the job inside, every promised report is there afterwards."""
+        from fastci.cli.results import forget_latest
+
         promise = Promise()
         forget_latest(self.workspace)
         try:
@@ -139,7 +146,7 @@ class Job:
                     self.finish_without(fault, promise.stage, judging, promise.found())
             raise
 
-    def finish(self, outcome: Outcome, stage: Stage, judging: Judging) -> Outcome:
+    def finish(self, outcome: Outcome, stage: Stage, judging: "Judging") -> Outcome:
         """Judge, write the reports, now that the steps are known, and show what was found."""
         self._reported = True
         if outcome.run is None:
@@ -151,9 +158,11 @@ class Job:
         return replace(outcome, run=run, status=verdict.status, verdict=worded(run, verdict))
 
     def finish_without(
-        self, fault: FatalError, stage: Stage | None, judging: Judging, found: Run | None = None
+        self, fault: FatalError, stage: Stage | None, judging: "Judging", found: Run | None = None
     ) -> None:
         """Write the reports of a job that failed: of what was found until then, or of nothing."""
+        from fastci.gate import with_verdict
+
         self._reported = True
         outcome: Literal["interrupted", "technical"] = (
             "interrupted" if isinstance(fault, Interrupted) else "technical"
@@ -179,6 +188,8 @@ class Job:
         )  # fmt: skip
 
     def _report(self, run: Run, verdict: Verdict) -> None:
+        from fastci.cli.results import keep_run, write_results
+
         keep_run(run, self.workspace)
         paths, fault = write_results(run, self.workspace, job_file=self.platform.context().job_file)
         self.tell(run, paths)
@@ -189,6 +200,8 @@ class Job:
 
     def tell(self, run: Run, paths: Sequence[Path]) -> None:
         """Hand the outcome to the CI and show it."""
+        from fastci.cli.announce import announce
+
         self.screen.findings(run)
         for message in run.messages:
             self.screen.line(message, style="yellow")

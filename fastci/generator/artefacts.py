@@ -40,6 +40,7 @@ OUTPUTS = {
     "test-record": "Id of the test record",
     "rule": "The rule of the gate that failed the job, as FAST_FAIL_ON; empty where all hold",
     "vulnerabilities": "How many vulnerabilities were proven; modes run, testing and report",
+    "new-vulnerabilities": "How many of them the results in `compare-with` lack; all without one",
     "verdict": "State of the test run: passed, failed or interrupted; modes run, testing and report",
     "report-dir": "Folder of the reports; modes run, testing and report",
     "sarif-file": "Path of the SARIF report, for code scanning; modes run, testing and report",

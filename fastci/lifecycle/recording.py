@@ -11,7 +11,6 @@ from fastci.lifecycle import nodes, probe, sessions
 from fastci.lifecycle.interrupts import heed
 from fastci.lifecycle.runtime import READY_LINE, Node, Place
 from fastci.lifecycle.stage import Stage
-from fastci.lifecycle.surroundings import proxy_environment
 from fastci.lifecycle.workspace import port_taken
 
 _CHECK_PERIOD = 0.5
@@ -99,6 +98,9 @@ class Recording:
 
     def prepare_settings(self) -> None:
         """Fetch the authority, write the files to trust it, make `environment` for the test command."""
+        # Imported where it is needed: it brings the certificates' library along.
+        from fastci.lifecycle.surroundings import proxy_environment
+
         with self._stage.step(3) as note:
             targets = _plain_hosts(self._stage.settings.allowed_hosts)
             if self._stage.settings.target_uri:

@@ -102,3 +102,10 @@ def test_command_is_imported_when_it_is_called():
     assert before == {"fastci.cli", "fastci.errors"}
     assert "fastci.cli.generate" in after
     assert "fastci.cli.steps" not in after
+
+
+def test_step_of_a_job_begins_without_what_only_reports_need():
+    asked = "import sys; from fastci.cli import cli; cli.get_command(None, 'stop'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert "fastci.cli.job" in done.stdout.split()
+    assert not {"pydantic", "jinja2", "cryptography", "docker"} & set(done.stdout.split())

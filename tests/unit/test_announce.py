@@ -1,5 +1,6 @@
 """What a CI is told of a run, seen by a platform that only listens."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,19 @@ def test_outputs_name_the_run_and_its_files():
         "rule": "",
         "verdict": "failed",
         "vulnerabilities": "1",
+        "new-vulnerabilities": "1",
         "test-record": "rec_0007",
         "report-dir": "/r",
         "sarif-file": "/r/n.1.sarif",
         "junit-file": "/r/n.1.junit.xml",
         "html-file": "/r/n.1.html",
     }
+
+
+def test_outputs_count_as_new_what_the_earlier_results_lack():
+    compared = [replace(finding(1), status="new"), replace(finding(2), status="unchanged")]
+    outputs = told(*compared).told
+    assert (outputs["vulnerabilities"], outputs["new-vulnerabilities"]) == ("2", "1")
 
 
 def test_outputs_of_a_report_that_was_not_made_are_empty():
