@@ -22,6 +22,7 @@ COMMANDS = {
     "test": "steps",
     "report": "report",
     "findings": "findings",
+    "policy": "policy",
     "clean": "steps",
     "init": "generate",
     "generate": "generate",

@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from fastci.config import Settings
@@ -116,18 +116,24 @@ class Workspace:
         paths = [p for p in sorted(self.runs.glob("tr_*.json")) if p.stat().st_size]
         return [NodeFile(place=Place.RUNS, source=path) for path in paths]
 
+    def given_folder(self, variable: str, settings: Settings, given: Container[str]) -> Path:
+        """Where extensions, credentials or policies lie: the folder that the variable names where it is one
+        of the `given`, else the workspace's own."""
+        if variable in given:
+            return Path(getattr(settings, variable.lower()))
+        return self.root / _GIVEN[_VARIABLES[variable]]
+
     def given_files(self, settings: Settings, given: "set[str]") -> list[NodeFile]:
         """What the user gives to a testing node: extensions, credentials, policies.
 
         `given` are the names of the variables that are set; a folder that one of them names takes the place
         of the workspace's own. Raises UsageError for one that is not there.
         """
-        folders = {place: self.root / name for place, name in _GIVEN.items()}
+        folders = {}
         for variable, place in _VARIABLES.items():
-            if variable in given:
-                folders[place] = Path(getattr(settings, variable.lower()))
-                if not folders[place].is_dir():
-                    raise UsageError(f"{variable}: there is no folder {folders[place]}")
+            folders[place] = self.given_folder(variable, settings, given)
+            if variable in given and not folders[place].is_dir():
+                raise UsageError(f"{variable}: there is no folder {folders[place]}")
         files = [
             NodeFile(place=place, source=path)
             for place, folder in folders.items()

@@ -49,7 +49,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     reports = _writable(Path(settings.fast_reports))
     record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
     policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
-    extensions = _load_extensions(settings, say)
+    extensions = extensions_of(settings, say)
     credentials = load_credentials(Path(settings.fast_auths))
     if credentials.changes:
         say(f"[info] Credentials for every test request from {settings.fast_auths}")
@@ -135,7 +135,7 @@ def _choose_run(store: Store, run_id: str) -> Path:
 # shared by the modes
 
 
-def _load_extensions(settings: Settings, say: Say) -> list[Extension]:
+def extensions_of(settings: Settings, say: Say) -> list[Extension]:
     """Built-in and custom extensions; what is broken is named, the rest loads."""
     builtin = builtin_extensions()
     folder = Path(settings.fast_extensions)

@@ -50,7 +50,7 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Prepared:
+class Prepared:
     """A baseline that is ready to be tested."""
 
     check: Check
@@ -101,12 +101,28 @@ class Scheduler:
         self.done = 0
         self._hosts: set[str] = set()
         self._taken = 0
-        self._put_off: list[_Prepared] = []
+        self._put_off: list[Prepared] = []
         self._alone = False
-        self._sources: dict[str, Iterator[_Prepared | None]] = {}
+        self._sources: dict[str, Iterator[Prepared | None]] = {}
 
     async def work(self, baselines: Iterable[Baseline]) -> None:
         """Go through all of the steps. May be cancelled at any time."""
+        self._plan(baselines)
+        try:
+            for step in STEPS:
+                await self._gate(step)
+                self._alone = step in ("alone", "destroy")
+                await self._work_off(self._sources[step], 1 if self._alone else self._settings.workers)
+        finally:
+            self.sender.client.close()
+
+    def foresee(self, baselines: Iterable[Baseline]) -> list[Prepared]:
+        """What `work` would do, in its order, without sending anything; `checks` tells what is left out."""
+        self._plan(baselines)
+        sources = (self._sources[step] for step in STEPS)
+        return [prepared for source in sources for prepared in source if prepared is not None]
+
+    def _plan(self, baselines: Iterable[Baseline]) -> None:
         plan = Plan(
             baselines,
             scope=self._scope,
@@ -119,13 +135,6 @@ class Scheduler:
             "alone": iter(self._put_off),
             "destroy": (self._prepare(item) for item in plan.later(Phase.DESTROY)),
         }
-        try:
-            for step in STEPS:
-                await self._gate(step)
-                self._alone = step in ("alone", "destroy")
-                await self._work_off(self._sources[step], 1 if self._alone else self._settings.workers)
-        finally:
-            self.sender.client.close()
 
     def list_the_rest(self) -> None:
         """After a cancelled `work`: add what was not begun to `checks`, as far as that takes no time."""
@@ -135,7 +144,7 @@ class Scheduler:
                 if time.monotonic() > end:
                     return
 
-    def _reading(self, plan: Plan) -> Iterator[_Prepared | None]:
+    def _reading(self, plan: Plan) -> Iterator[Prepared | None]:
         """What can be tested while the record is still read; None stands for a baseline that cannot."""
         observers = Observers(self._scope)
         for baseline, verdict in plan.read():
@@ -152,11 +161,11 @@ class Scheduler:
             observers.note(baseline, verdict, policy.admitted(points))
             yield self._prepare(verdict) if verdict.phase is Phase.READ else None
 
-    async def _work_off(self, source: Iterator[_Prepared | None], workers: int) -> None:
+    async def _work_off(self, source: Iterator[Prepared | None], workers: int) -> None:
         """Let `workers` take from `source` in turn; the order in which things are taken is fixed."""
         lock = asyncio.Lock()
 
-        async def take() -> _Prepared | None:
+        async def take() -> Prepared | None:
             async with lock:
                 for count, prepared in enumerate(source, 1):
                     if prepared is not None:
@@ -176,7 +185,7 @@ class Scheduler:
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
 
-    def _prepare(self, item: Item) -> _Prepared | None:
+    def _prepare(self, item: Item) -> Prepared | None:
         """Decide what is done with a baseline; None when that is nothing, or when another does it.
 
         Every process of every shard decides on every baseline, so that all know alike what was collected
@@ -201,7 +210,7 @@ class Scheduler:
         self.checks.append(check)
         return prepared
 
-    def _decide(self, item: Item, check: Check) -> _Prepared | Skipped:
+    def _decide(self, item: Item, check: Check) -> Prepared | Skipped:
         request = self._scope.request(item.baseline)
         policy = self._policy.at(route_names(request))
         if policy.left_out:
@@ -229,7 +238,7 @@ class Scheduler:
             for point in policy.admitted(points, kind) if kind in policy.by_type else admitted:
                 check.expect(point.name, kind)
         company = self._people.company(item.target.origin, request)
-        return _Prepared(check=check, request=request, jobs=jobs, company=company)
+        return Prepared(check=check, request=request, jobs=jobs, company=company)
 
     def _job(
         self,
@@ -257,7 +266,7 @@ class Scheduler:
             if self._shard == 0:
                 self.checks.append(left.check())
 
-    async def _check(self, prepared: _Prepared) -> None:
+    async def _check(self, prepared: Prepared) -> None:
         check = prepared.check
         place = check.item.place
         rate = self._settings.fast_baseline_rps

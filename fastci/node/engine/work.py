@@ -71,7 +71,7 @@ class OwnWork:
     ) -> None:
         self._baselines = baselines
         self._ended = False
-        self._scheduler = Scheduler(task, say=say, on_found=on_found, gate=_no_gate, share=Share())
+        self._scheduler = Scheduler(task, say=say, on_found=on_found, gate=no_gate, share=Share())
 
     async def run(self) -> None:
         await self._scheduler.work(self._baselines)
@@ -191,7 +191,7 @@ class SharedWork:
             self._pipes[index].send(earliest)
 
 
-async def _no_gate(step: str) -> None:
+async def no_gate(step: str) -> None:
     """A process of its own waits for nobody."""
 
 
