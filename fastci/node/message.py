@@ -6,10 +6,29 @@ puts a chunked body back into one chunk.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Self, TypeVar
 
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
+_T = TypeVar("_T")
+
+
+def quick(cls: type[_T]) -> type[_T]:
+    """A frozen dataclass with slots, made in half the time: for values that every test request needs.
+
+    Its generated `__init__` goes through `object.__setattr__` by name; this one writes the slots themselves.
+    """
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    defaults = {f.name: f.default for f in fields(cls) if f.default is not MISSING}  # type: ignore[arg-type]
+    keyword_only = all(field.kw_only for field in fields(cls))  # type: ignore[arg-type]
+    parameters = ", ".join(f"{n}=_defaults[{n!r}]" if n in defaults else n for n in names)
+    lines = [f"    _set_{name}(self, {name})" for name in names]
+    source = f"def __init__(self, {'*, ' if keyword_only else ''}{parameters}):\n" + "\n".join(lines)
+    space: dict[str, Any] = {"_defaults": defaults}
+    space |= {f"_set_{name}": getattr(cls, name).__set__ for name in names}
+    exec(source, space)
+    setattr(cls, "__init__", space["__init__"])  # noqa: B010 - mypy minds the other spelling
+    return cls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +49,7 @@ class Origin:
         return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Field:
     """One header line. `raw` is the whole line with its line end; `name` and `value` are trimmed."""
@@ -91,6 +111,7 @@ def _without(fields: tuple[Field, ...], *names: bytes) -> tuple[Field, ...]:
     return tuple(f for f in fields if f.name.lower() not in names)
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request(_Fields):
     """A request as the origin server receives it: `target` in origin form, body without transfer coding."""
@@ -150,6 +171,7 @@ class Request(_Fields):
         return Request(method=self.method, target=self.target, version=self.version, fields=fields, body=body)
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response(_Fields):
     """A response: `status` 0 means that none came. `body` is without transfer coding, still content-coded."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastci.node.dsl.markers import Markers
-from fastci.node.message import Request
+from fastci.node.message import Request, quick
 
 EXCERPT = 300
 """Characters of an excerpt at most."""
@@ -13,6 +13,7 @@ EXCERPT = 300
 _CONTEXT = 80
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attack:
     """One test request. `payload` is what was written, `template` the same with the marker words.

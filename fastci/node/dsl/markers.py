@@ -8,7 +8,6 @@ oracle `time`) a number of seconds.
 import random
 import re
 import string
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 WORDS = ("STR_MARKER", "CALC_MARKER", "DNS_MARKER", "DELAY_MARKER")
@@ -20,33 +19,70 @@ _TOKEN_LENGTH = 13
 _NAME_ONLY = re.compile(
     r"(?:(?<![a-z])(?:nslookup|dig|hosts?|ping)(?![a-z])[^|;&\n]{0,80}?|[A-Za-z0-9-]\.)DNS_MARKER"
 )
-_ALPHABET = string.ascii_lowercase + string.digits
-_PAIRS = [one + two for one in _ALPHABET for two in _ALPHABET]
-_STARTS = [one + two for one in string.ascii_lowercase for two in _ALPHABET]
+# No hexadecimal digits: "e" before digits could be read as a number.
+_LETTERS = "ghijklmnopqrstuvwxyz"
+_SIXTY_FOUR = (1 << 64) - 1
 # A template engine or a locale may group digits: Java's and FreeMarker's defaults do.
 _GROUPINGS = (",", ".", "'", " ", "\u00a0", "\u202f", "\u2019")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Markers:
     """The words of one test request.
 
     `text` is lower-case letters and digits and begins with a letter. `expression` is a product of two
-    numbers, `result` its value: 7 or 8 digits that are not in the expression. `domain` is what DNS_MARKER
-    stands for; while nobody listens (`hears` False) a name that does not exist.
+    numbers, `result` its value: 7 or 8 digits that are not in the expression; most attacks need neither, so
+    they are worked out when they are asked for. `domain` is what DNS_MARKER stands for; while nobody listens
+    (`hears` False) a name that does not exist.
     """
 
-    text: str
-    expression: str
-    result: str
-    domain: str
-    hears: bool = True
+    __slots__ = ("_product", "_seed", "domain", "hears", "text")
+
+    def __init__(
+        self,
+        *,
+        text: str,
+        domain: str = "",
+        hears: bool = True,
+        expression: str = "",
+        result: str = "",
+        seed: int = 0,
+    ) -> None:
+        self.text = text
+        self.domain = domain
+        self.hears = hears
+        self._product = (expression, result) if expression else None
+        self._seed = seed
+
+    @property
+    def expression(self) -> str:
+        return self._both()[0]
+
+    @property
+    def result(self) -> str:
+        return self._both()[1]
 
     def carries(self, template: str) -> bool:
         """Whether a payload can lead to a callback: one that hands a name to the resolver alone needs one."""
         if not self.hears or "DNS_MARKER" not in template:
             return False
         return "/" not in self.domain or "DNS_MARKER" in _NAME_ONLY.sub("", unquote(template))
+
+    def _both(self) -> tuple[str, str]:
+        if self._product is None:
+            self._product = _product(self._seed)
+        return self._product
+
+    def _words(self) -> tuple[object, ...]:
+        return self.text, self.domain, self.hears, *self._both()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Markers) and self._words() == other._words()
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Markers{self._words()}"
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -90,19 +126,12 @@ class MarkerSource:
 
     def fresh(self) -> Markers:
         """Markers that were not given before."""
-        draw = self._random.getrandbits
-        token = _word(draw(96), _TOKEN_LENGTH + 1)[:_TOKEN_LENGTH] if self._callback else ""
-        text = _word(draw(64), _TEXT_LENGTH)
-        domain = self._callback.replace("*", token) or f"{text}.invalid"
-        while True:
-            bits = draw(64)
-            left, right = 1100 + bits % 8801, 1100 + (bits >> 32) % 8801
-            expression, result = f"{left}*{right}", str(left * right)
-            # One that ends in zeros could be shown as 1e7; one that the expression holds proves nothing.
-            if len(result) >= 7 and result[-2:] != "00" and result not in expression:
-                return Markers(
-                    text=text, expression=expression, result=result, domain=domain, hears=bool(token)
-                )
+        bits = self._random.getrandbits(160)
+        text = _word(bits & _SIXTY_FOUR, _TEXT_LENGTH)
+        if not self._callback:
+            return Markers(text=text, domain=f"{text}.invalid", hears=False, seed=bits)
+        domain = self._callback.replace("*", _word(bits >> 64, _TOKEN_LENGTH))
+        return Markers(text=text, domain=domain, seed=bits)
 
     def place(self, length: int) -> int:
         """A position in a value of this length, for the method `random`."""
@@ -115,10 +144,16 @@ class MarkerSource:
 
 
 def _word(number: int, length: int) -> str:
-    """A word of an even length, made of a random number of more than five bits a character."""
-    pairs = [_STARTS[number % len(_STARTS)]]
-    number //= len(_STARTS)
-    for _ in range(length // 2 - 1):
-        pairs.append(_PAIRS[number % len(_PAIRS)])
-        number //= len(_PAIRS)
-    return "".join(pairs)
+    """A word made of a random number: a letter, then hexadecimal digits."""
+    digits = f"{number >> 8:x}".rjust(length, "0")
+    return _LETTERS[number % 20] + digits[1 - length :]
+
+
+def _product(seed: int) -> tuple[str, str]:
+    draw = random.Random(seed).randint
+    while True:
+        left, right = draw(1100, 9900), draw(1100, 9900)
+        expression, result = f"{left}*{right}", str(left * right)
+        # One that ends in zeros could be shown as 1e7; one that the expression holds proves nothing.
+        if len(result) >= 7 and result[-2:] != "00" and result not in expression:
+            return expression, result

@@ -272,16 +272,18 @@ class CheckRunner:
             self._check.rows[name, extension.type].reason = reason
             return True
         oracle = ORACLES[extension.oracle] if extension.oracle else None
+        send, usual = self._channel.send, self._control.response.status
         for attack in extension.attacks(job.request, point, probe.markers):
             if oracle is not None:
                 evidence = await oracle(probe, attack)
             else:
-                answer = await probe.ask(attack)
+                reply = await send(attack.request)
+                if reply.response.status == usual and probe.shows_nothing(attack, reply):
+                    self._refusals = 0
+                    continue
+                answer = await probe.look(attack, reply)
                 if answer.match is None:
-                    status = answer.direct.response.status
-                    if status == self._control.response.status and not 300 <= status < 400:
-                        self._refusals = 0
-                    elif await self._session_was_renewed(answer):
+                    if await self._session_was_renewed(answer):
                         return False
                     continue
                 evidence = await probe.confirm(attack, answer)
@@ -299,6 +301,10 @@ class CheckRunner:
         Raises SessionLost when it is and does not come back. Where the control is fine the attacks are what
         is refused, and the next look is put off.
         """
+        status = answer.direct.response.status
+        if status == self._control.response.status and not 300 <= status < 400:
+            self._refusals = 0
+            return False
         if not self._check.alike or not self._judge(answer.direct).session_lost:
             self._refusals = 0
             return False

@@ -63,7 +63,20 @@ class Probe:
 
     async def ask(self, attack: Attack) -> Answer:
         """Send an attack and look at its answer, then at where it redirects, then at the observers."""
-        direct = await self.channel.send(attack.request)
+        return await self.look(attack, await self.channel.send(attack.request))
+
+    def shows_nothing(self, attack: Attack, direct: Reply) -> bool:
+        """Whether an answer came that ends the matter: no effect in it, and no other page to look at."""
+        status = direct.response.status
+        return (
+            status != 0
+            and not 300 <= status < 400
+            and not self.observers
+            and self.extension.detect(attack, direct.response) is None
+        )
+
+    async def look(self, attack: Attack, direct: Reply) -> Answer:
+        """What this answer to the attack leads to."""
         status = direct.response.status
         if not status:
             return Answer(direct=direct)

@@ -10,7 +10,7 @@ from fastci.node.engine.client import Unreachable, WireClient
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
 from fastci.node.engine.sessions import Sessions
-from fastci.node.message import Field, Origin, Request, Response
+from fastci.node.message import Field, Origin, Request, Response, quick
 
 EVIDENCE_LIMIT = 64 << 10
 """Bytes of a response that a report keeps."""
@@ -29,6 +29,7 @@ class TargetDown(ConnectionError):
     """The target takes no connections, or answers nothing any more."""
 
 
+@quick
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
     """What was sent and what came. `response.status` is 0 when no response came; `failure` then says why."""
@@ -70,28 +71,26 @@ class Meter:
 
 
 class _Health:
-    """Whether one origin still answers. `reason` is set once it is given up."""
+    """Whether one origin still answers. `reason` is set once it is given up.
+
+    `silences` are requests in a row that got no answer, `sample` is a request that got one.
+    """
 
     def __init__(self, client: WireClient, origin: Origin) -> None:
         self._client = client
         self._origin = origin
         self._lock = asyncio.Lock()
-        self._silences = 0
-        self._sample: tuple[bytes, bytes] | None = None
+        self.silences = 0
+        self.sample: tuple[bytes, bytes] | None = None
         self.reason = ""
 
     def check(self) -> None:
         if self.reason:
             raise TargetDown(self.reason)
 
-    def answered(self, data: bytes, method: bytes, *, is_control: bool) -> None:
-        self._silences = 0
-        if is_control or self._sample is None:
-            self._sample = (data, method)
-
     async def refused(self) -> None:
         """No connection could be made: wait for the target to come back. Raises TargetDown if it does not."""
-        patience = _PATIENCE_WHEN_IT_LIVED if self._sample else _PATIENCE_AT_START
+        patience = _PATIENCE_WHEN_IT_LIVED if self.sample else _PATIENCE_AT_START
         async with self._lock:
             self.check()
             end = time.monotonic() + patience
@@ -109,21 +108,21 @@ class _Health:
 
     async def silent(self, failure: str) -> None:
         """A request got no answer. After several in a row a request known to work is tried."""
-        self._silences += 1
-        if self._silences < _SILENCES_BEFORE_CHECK:
+        self.silences += 1
+        if self.silences < _SILENCES_BEFORE_CHECK:
             return
         async with self._lock:
             self.check()
-            if self._silences < _SILENCES_BEFORE_CHECK:
+            if self.silences < _SILENCES_BEFORE_CHECK:
                 return
-            if self._sample is not None:
-                data, method = self._sample
+            if self.sample is not None:
+                data, method = self.sample
                 try:
                     await self._client.send(self._origin, data, method=method, timeout=ANSWER_TIMEOUT / 3)
                 except OSError:
                     pass
                 else:
-                    self._silences = 0
+                    self.silences = 0
                     return
             self.reason = f"{self._origin} has stopped answering ({failure})"
             raise TargetDown(self.reason)
@@ -167,7 +166,7 @@ class Channel:
         self.needs_tokens: Request | None = None
         self.timeout = ANSWER_TIMEOUT
         self.sent = 0
-        self._sender = sender
+        self._meter = sender.meter
         self._line = sender.client.line(target.origin)
         self._paces = [pace for pace in (Pace(rate), sender.pace) if pace.limits]
         self._health = sender.health(target.origin)
@@ -201,10 +200,14 @@ class Channel:
         """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone."""
         if self.needs_tokens is not None and not is_control:
             await self.renew_tokens(self.needs_tokens)
-        request = self.sessions.refresh(self.target.origin, request)
-        data = self._wire(request)
-        method, health = request.method, self._health
-        alone = not (is_control or (self._framed and _is_one_line(request.target, method)))
+        if self.sessions.renewed:
+            request = self.sessions.refresh(self.target.origin, request)
+        method, target, health = request.method, request.target, self._health
+        if request.fields is not self._fields or request.body is not self._body:
+            self._frame(request)
+        data = b"%b %b %b\r\n%b" % (method, self.target.address(target), request.version, self._tail)
+        sound = self._framed and b"\n" not in target and b"\n" not in method
+        alone = not sound and not is_control
         limit = self.timeout if timeout is None else timeout
         failure = ""
         begin = time.monotonic()
@@ -224,29 +227,25 @@ class Channel:
                 await health.silent(failure)
                 break
             else:
-                self._count()
-                health.answered(data, method, is_control=is_control)
+                self.sent += 1
+                self._meter.total += 1
+                health.silences = 0
+                if is_control or health.sample is None:
+                    health.sample = (data, method)
                 return Reply(sent=data, response=response, elapsed=elapsed)
         waited = time.monotonic() - begin
         return Reply(sent=data, response=Response(status=0), elapsed=waited, failure=failure)
 
     def _count(self) -> None:
         self.sent += 1
-        self._sender.meter.total += 1
+        self._meter.total += 1
 
-    def _wire(self, request: Request) -> bytes:
-        """The bytes of a request. Most differ from the one before in their target only."""
-        if request.fields is not self._fields or request.body is not self._body:
-            self._fields, self._body = request.fields, request.body
-            self._tail = request.tail()
-            self._framed = _is_framed(request)
-        target = self.target.address(request.target)
-        return b"%b %b %b\r\n%b" % (request.method, target, request.version, self._tail)
-
-
-def _is_one_line(target: bytes, method: bytes) -> bool:
-    """Whether a server reads the start line as one; to HEAD and CONNECT some answer more than they should."""
-    return b"\n" not in target and b"\n" not in method and method not in (b"HEAD", b"CONNECT")
+    def _frame(self, request: Request) -> None:
+        """Work out what follows the start line; most requests differ from the one before in that alone."""
+        self._fields, self._body = request.fields, request.body
+        self._tail = request.tail()
+        # To HEAD and CONNECT some servers answer more than they should.
+        self._framed = request.method not in (b"HEAD", b"CONNECT") and _is_framed(request)
 
 
 def _is_framed(request: Request) -> bool:

@@ -35,10 +35,13 @@ class Sessions:
         """Take the next recorded exchange."""
         self._provenance.note(baseline)
 
+    @property
+    def renewed(self) -> bool:
+        """Whether there is anything new to put into requests."""
+        return bool(self._fresh)
+
     def refresh(self, origin: Origin, request: Request) -> Request:
         """The request with the newest values in place of recorded ones."""
-        if not self._fresh:
-            return request
         for old, new in self._fresh.get(origin, {}).items():
             request = _replaced(request, old, new)
             if (quoted := quote_plus(old).encode()) != old:

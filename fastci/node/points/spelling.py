@@ -7,7 +7,7 @@ common beginning and the common end of the old and the new value are escaped afr
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
 from fastci.node.points.model import Put
@@ -38,7 +38,7 @@ class Spelling:
         """`value` escaped, spelt as `raw` is where both mean the same bytes; `old` is what `raw` means."""
         if old == value:
             return raw
-        if isinstance(value, Coded) or self.write(old) == raw:  # no odd spelling to keep
+        if isinstance(value, Coded) or _is_plain(self.write, raw, old):
             return self.write(value)
         head = _common_prefix(old, value)
         tail = _common_suffix(old[head:], value[head:])
@@ -61,6 +61,12 @@ class Spelling:
                 return (match.start(), before) if down else (match.end(), after)
             decoded, at = after, match.end()
         return at + position - decoded, position
+
+
+@lru_cache(maxsize=256)
+def _is_plain(write: Callable[[bytes], bytes], raw: bytes, old: bytes) -> bool:
+    """Whether there is no odd spelling to keep; asked for each of the many values written at one place."""
+    return write(old) == raw
 
 
 def splice(data: bytes, start: int, end: int, spelling: Spelling, old: bytes) -> Put[bytes]:
