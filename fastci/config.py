@@ -492,7 +492,7 @@ class Settings:
         SWITCH, False, "go on to testing although the functional tests failed", TEST, side=Side.CI, ours=True
     )
     fast_comment: bool = _row(
-        SWITCH, False, "keep one comment with the outcome on the pull request", (*TEST, *REPORT),
+        SWITCH, False, "keep one comment with the outcome on the pull or merge request", (*TEST, *REPORT),
         side=Side.CI, ours=True,
     )  # fmt: skip
     fast_upload_sarif: bool = _row(
@@ -502,6 +502,10 @@ class Settings:
     fast_github_token: str = _row(
         ANY, "", "token for `FAST_COMMENT` and `FAST_UPLOAD_SARIF`; reaches neither the node nor the tests",
         (*TEST, *REPORT), side=Side.CI, secret=True, ours=True, shown_default="the job's own in the action",
+    )  # fmt: skip
+    fast_gitlab_token: str = _row(
+        ANY, "", "token for `FAST_COMMENT` on GitLab, scope `api`; reaches neither the node nor the tests",
+        (*TEST, *REPORT), side=Side.CI, secret=True, ours=True, shown_default="no comment",
     )  # fmt: skip
     fast_start_timeout: int = _row(
         _whole(1, 3600, "seconds"),

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from fastci.config import VARIABLES, Variable, render_variables
+from fastci.config import VARIABLES, Mode, Side, Variable, render_variables
 from fastci.generator.definitions import generate
-from fastci.generator.jobs import PACKAGE, PATH, plan
+from fastci.generator.jobs import PACKAGE, PATH, plan, service_script
 from fastci.generator.options import DECIDED, Options, load_options
 from fastci.generator.templates import render, templates_folder
 
@@ -77,6 +77,26 @@ def render_component() -> str:
     )
 
 
+_BY_SERVICE = ("FAST_RUNTIME", "FAST_IMAGE", "FAST_BASE_IMAGE", "FAST_NETWORK", "FAST_PORT", "TARGET_URI",
+               "FAST_HAND_OUT", "FAST_WORKSPACE", "FAST_SHARD", "BUILD_ID")  # fmt: skip
+"""Variables that a node which is a service has no use for, or that its jobs decide."""
+
+
+def render_service_component() -> str:
+    """templates/fast-service.yml, the component whose node is a service: no engine, nothing to install."""
+    options = Options(tests='sh -ec "$FASTCI_TESTS"')
+    given = [v for v in settable() if not v.secret and v.name not in _BY_SERVICE]
+    return render(
+        "gitlab/component-service.j2",
+        o=options,
+        p=plan(options),
+        variables=given,
+        recording=[v.name for v in given if Mode.RECORDING in v.modes and v.side is not Side.CI],
+        describe=describe,
+        record_script=service_script(options),
+    )
+
+
 FORMER = {
     "policyId": "TEST_RUN_POLICY_ID",
     "stopOnFirstFail": "TEST_RUN_STOP_ON_FIRST_FAIL",
@@ -119,7 +139,7 @@ def render_help(step: str) -> str:
     return render("jenkins/keys.j2", head=head, own=keys, variables=given, describe=describe)
 
 
-def render_example(platform: str, **chosen: str) -> str:
+def render_example(platform: str, **chosen: object) -> str:
     """The definition of one platform for the example shop."""
     return generate(platform, dataclasses.replace(_example(), **chosen))  # type: ignore[arg-type]
 
@@ -138,6 +158,7 @@ ARTEFACTS: dict[str, Callable[[], str]] = {
     "docs/variables.md": render_variables,
     "action.yml": render_action,
     "templates/fast.yml": render_component,
+    "templates/fast-service.yml": render_service_component,
     "vars/fastSettings.groovy": render_keys,
     **{f"vars/{step}.txt": partial(render_help, step) for step in STEPS},
     ".gitlab-ci.example.yml": render_component_example,
@@ -145,6 +166,17 @@ ARTEFACTS: dict[str, Callable[[], str]] = {
     "examples/github/fast-steps.yml": partial(render_example, "github", flow="steps"),
     "examples/github/fast-jobs.yml": partial(render_example, "github", flow="jobs"),
     "examples/gitlab/fast.yml": partial(render_example, "gitlab"),
+    "examples/gitlab/fast-service.yml": partial(
+        render_example,
+        "gitlab",
+        flow="jobs",
+        node="service",
+        start="",
+        stop="",
+        target_image="shop:latest",
+        target_port=5000,
+        settings={"TEST_RUN_POLICY_ID": "examples/shop/fast-policy.yml"},
+    ),
     "examples/gitlab/fast-jobs.yml": partial(render_example, "gitlab", flow="jobs"),
     "examples/jenkins/Jenkinsfile": partial(render_example, "jenkins"),
     "examples/jenkins/Jenkinsfile.scripted": partial(

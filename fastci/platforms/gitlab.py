@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastci.platforms.github_rest import Refused, shortened
+from fastci.platforms.gitlab_rest import NOTE_LIMIT, TOKEN_HINT, Notes
 from fastci.platforms.platform import Context, Level, shard_of
 
 Print = Callable[[str], None]
@@ -78,6 +80,31 @@ class GitLab:
             file.writelines(lines)
 
     def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:
-        """Says so: there is nothing to publish to."""
-        if comment or sarif:
-            self.annotate("warning", f"a comment or code scanning is not to be had on {self.name}")
+        """A note on the merge request, by the REST API, with FAST_GITLAB_TOKEN; one for each job and name."""
+        get = self._environ.get
+        if sarif:
+            self.annotate("notice", "no code scanning: GitLab takes the DAST report instead", title="FAST")
+        if not comment:
+            return
+        number = get("CI_MERGE_REQUEST_IID", "")
+        if not number.isdecimal():
+            self.annotate("notice", "no note: this is no pipeline of a merge request", title="FAST")
+            return
+        proxies = {get(name) for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")}
+        marker = f"<!-- fast-action: {get('CI_JOB_NAME', '')} {name} -->"
+        notes = Notes(
+            url=get("CI_API_V4_URL", ""),
+            token=get("FAST_GITLAB_TOKEN", ""),
+            project=get("CI_MERGE_REQUEST_PROJECT_ID", "") or get("CI_PROJECT_ID", ""),
+            number=int(number),
+            past_proxies=bool(get("FAST_PROXY")) and get("FAST_PROXY") in proxies,
+        )
+        try:
+            if not notes.token:
+                raise Refused("there is no token in FAST_GITLAB_TOKEN", lacking=True)
+            text = shortened(comment, NOTE_LIMIT - len(marker) - 1, "... cut: it is too long for a note")
+            self._write(f"note: {notes.keep(marker, text)}")
+        except Refused as refusal:
+            self.annotate("warning", f"note: not done: {refusal}", title="FAST")
+            if refusal.lacking:
+                self._write(TOKEN_HINT)

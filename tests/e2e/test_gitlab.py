@@ -1,6 +1,8 @@
 """The component and generated pipelines in real GitLab jobs, run by gitlab-ci-local."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,9 +44,8 @@ class GitLab:
         self._clients: list[Client] = []
         server = folder / "server" / "org"
         server.mkdir(parents=True)
-        source = make_repository(
-            folder / "component", {"templates/fast.yml": (ROOT / "templates/fast.yml").read_text()}
-        )
+        names = ("templates/fast.yml", "templates/fast-service.yml")
+        source = make_repository(folder / "component", {name: (ROOT / name).read_text() for name in names})
         subprocess.run(["git", "tag", "v1"], cwd=source, check=True, timeout=60)
         clone = ["git", "clone", "--quiet", "--bare", str(source), str(server / "fast-action.git")]
         subprocess.run(clone, check=True, timeout=60)
@@ -93,9 +94,9 @@ def gitlab(tmp_path, gitlab_ci_local):
     client.close()
 
 
-def component(**inputs: object) -> str:
-    """A pipeline that is the component with these inputs."""
-    include = {"component": "$CI_SERVER_FQDN/org/fast-action/fast@v1", "inputs": inputs}
+def component(name: str = "fast", **inputs: object) -> str:
+    """A pipeline that is a component with these inputs."""
+    include = {"component": f"$CI_SERVER_FQDN/org/fast-action/{name}@v1", "inputs": inputs}
     return yaml.safe_dump({"include": [include]}, sort_keys=False)
 
 
@@ -110,6 +111,25 @@ def test_component_with_failing_tests_fails_without_testing(gitlab, target):
     assert "existing tests: ended with status 1" in client.text
     assert "node testing" not in client.text
     assert still_there(node_names(client.text)) == []
+
+
+def test_component_with_shards_finds_what_one_job_finds_in_one_verdict(gitlab, target):
+    asking = f"for page in echo safe sql; do curl -sf '{target.url}/'$page'?q=1'; done"
+    pipeline = component(
+        tests=asking,
+        flow="jobs",
+        shards=2,
+        **{"target-uri": target.url, "job-prefix": "safe", "rules-if": '$CI_COMMIT_BRANCH == "main"'},
+    )
+    # The client says false, so that scripts may tell it from the real one.
+    client = gitlab.start(pipeline, SHELL, FAST_RUNTIME="process", GITLAB_CI="true")
+    assert client.wait() == 1, client.text
+    for name, ended in (("safe-record", "PASS"), ("safe-shard: [1/2]", "PASS"), ("safe-verdict", "FAIL")):
+        assert re.search(rf"{ended} +{re.escape(name)}", client.text), client.text
+    found = json.loads((gitlab.repository / ".fast/latest/results.json").read_text())
+    assert sorted(flaw["type"] for flaw in found["vulns"]) == ["sqli", "xss"]
+    assert found["baseline_count"] == 3
+    assert found["run"]["merged"] == ["tr_0001", "tr_0002"]
 
 
 def test_component_keeps_dollars_and_quotes_of_the_test_command(gitlab, target):
@@ -170,12 +190,41 @@ def ci_image(engine, base_image, tmp_path_factory):
         "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends rsync >/dev/null\n"
         "COPY target.py wait.py /\n"
         "EXPOSE 8000\n"
+        'CMD ["python3", "/target.py"]\n'
     )
     tag = "fast-action-test/gitlab:1"
     engine.images.build(path=str(folder), tag=tag, forcerm=True)
     (folder / "Dockerfile").write_text(f'FROM {tag}\nENTRYPOINT ["python3", "/wait.py"]\n')
     engine.images.build(path=str(folder), tag=f"{tag}-wait", forcerm=True)
     return tag
+
+
+IN_CONTAINERS = ("--pull-policy", "if-not-present")
+ASKING = (
+    "python3 -c \"import urllib.request as r; print(r.urlopen('http://app:8000/echo?q=1').status, '$HOME')\""
+)
+
+
+@pytest.mark.engine
+def test_service_component_records_as_a_service_and_tests_in_the_image_of_the_node(
+    gitlab, ci_image, node_image
+):
+    pipeline = component(
+        "fast-service",
+        tests=ASKING,
+        **{"target-image": ci_image, "node-image": node_image, "job-image": ci_image,
+           "test-run-policy-id": "quick", "job-prefix": "safe", "rules-if": '$WANTED == "yes"'},
+    )  # fmt: skip
+    helpers = ("--helper-image", ci_image, "--wait-image", f"{ci_image}-wait")
+    client = gitlab.start(pipeline, *IN_CONTAINERS, *helpers, WANTED="yes")
+    assert client.wait() == 1, client.text
+    assert "security tests: failed" in client.text
+    assert re.search(r"PASS +safe-record", client.text), client.text
+    assert re.search(r"FAIL +safe-test", client.text), client.text
+    latest = {path.name for path in (gitlab.repository / ".fast" / "latest").iterdir()}
+    assert {"junit.xml", "gl-dast-report.json", "gl-code-quality-report.json"} <= latest
+    found = json.loads((gitlab.repository / ".fast/latest/results.json").read_text())
+    assert [flaw["type"] for flaw in found["vulns"]] == ["xss"]
 
 
 @pytest.mark.engine
