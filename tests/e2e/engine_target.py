@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import uvloop
 
 from fastci.config import parse_settings
-from fastci.node.dsl import load_extensions
+from fastci.node.dsl import builtin_extensions, load_extensions
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.run import run_tests
 from fastci.node.message import Field, Origin, Request, Response
@@ -211,11 +211,14 @@ def run_engine(
     folder: Path,
     *,
     policy: str = "default",
+    detects: Sequence[str] = (),
     record: Record | None = None,
     stop_when: Callable[[list[str]], bool] | None = None,
     **variables: str,
 ) -> Outcome:
     """Run the engine with these extensions (YAML texts, loaded by the real loader) and settings.
+
+    `detects` are the names of built-in ones to run besides.
 
     `stop_when` is asked at every console line; when it says so, the run is stopped as by a signal.
     """
@@ -225,6 +228,7 @@ def run_engine(
         (home / f"e{number}.yaml").write_text(text)
     loaded, faults = load_extensions(home, builtin=False)
     assert not faults, faults
+    loaded += [extension for extension in builtin_extensions() if extension.name in detects]
     lines: list[str] = []
 
     async def work() -> Run:
