@@ -19,7 +19,7 @@ from fastci.node.points import list_points
 _TOKEN = re.compile(r"csrf|xsrf|token|nonce|authenticity|viewstate|verification", re.I)
 _CHANGING = re.compile(
     rb"(?:^|[/_.-])(?:add|create|new|update|edit|modify|change|save|set|delete|remove|transfer|pay|buy|order|checkout"
-    rb"|send|post|comment|upload|import|profile|settings|account|password|email|mail|address|subscribe|register"
+    rb"|comment|upload|import|profile|settings|account|password|email|mail|address|subscribe|register"
     rb"|invite|follow|like|vote|review|message|cart|basket)s?(?:$|[/_.-])",
     re.I,
 )
@@ -63,12 +63,13 @@ async def decide_csrf(probe: Probe, attack: Attack) -> results.Evidence | None:
 
 
 def _changes(probe: Probe, request: Request) -> bool:
-    """Whether the request seems to change something: a page shows it, it redirects, or it says so."""
+    """Whether the request seems to change something: it redirects, sends a file, or says so."""
     if request.method != b"POST":
         return False
-    if probe.observers or 300 <= probe.control.response.status < 400:
+    if 300 <= probe.control.response.status < 400:
         return True
-    words = request.target + b" " + b" ".join(p.name.encode() for p in list_points(request))
+    sent = [p.name.encode() for p in list_points(request) if p.layers[0] == "POST"]
+    words = b" ".join((request.target.partition(b"?")[0], *(name.removeprefix(b"POST") for name in sent)))
     media = request.get(b"content-type") or b""
     return bool(_CHANGING.search(words)) or media.startswith(b"multipart/")
 
