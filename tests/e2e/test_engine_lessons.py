@@ -167,7 +167,7 @@ def test_button_and_other_fields_stay_in_every_request(tmp_path: Path):
 
 
 def test_application_that_answers_every_address_with_its_shell_has_no_flaws(tmp_path: Path):
-    """Words of its paths are no inputs: few requests tell, where the detects would send a hundred."""
+    """Words of its paths are no inputs: few requests tell, where the detects would send many."""
     shell = "<!doctype html><title>Shop</title><div id=app></div><script src=/app.js></script>"
     with web_target(lambda asked: Said(body=shell)) as target:
         record = record_exchanges(target.origin, [request("GET", "/shop/teas")])
@@ -217,3 +217,36 @@ def test_value_that_is_shown_nowhere_is_spared_what_needs_to_be_shown(tmp_path: 
         rows = {(r.point, r.type): r for r in outcome.run.checks[0].coverage}
     assert outcome.run.state == "passed"
     assert rows["GET_tea_value", "xss"].requests == 4
+
+
+class Stock:
+    """Products with a code that is taken only once. `tells`: it complains of a code that exists already."""
+
+    def __init__(self, *, tells: bool, repaired: bool) -> None:
+        self.products: dict[str, str] = {}
+        self.tells = tells
+        self.repaired = repaired
+
+    def __call__(self, asked: Asked) -> Said:
+        if asked.path == "/products":
+            shown = "".join(self.products.values())
+            return Said(body=f"<ul>{html.escape(shown) if self.repaired else shown}</ul>")
+        code, text = asked.form.get("code", ""), asked.form.get("text", "")
+        if code in self.products and self.tells:
+            return Said(body="This code is taken.", status=409)
+        self.products.setdefault(code, f"<li>{text}</li>")
+        return Said(status=303, headers={"Location": "/"}) if not self.tells else Said(body="Thank you.")
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+@pytest.mark.parametrize("tells", [True, False])
+def test_field_that_must_be_new_gets_new_values(tmp_path: Path, tells: bool, repaired: bool):
+    with web_target(Stock(tells=tells, repaired=repaired)) as target:
+        asked = [
+            request("POST", "/products/add", "text=strong+tea&code=TEA17"),
+            request("GET", "/products"),
+        ]
+        record = record_exchanges(target.origin, asked)
+        outcome = run_engine(record, [], tmp_path, detects=["xss-html"])
+    found = [("xss", "POST_FORM_URLENCODED_text_value", "/products/add")]
+    assert outcome.found == ([] if repaired else found)

@@ -133,6 +133,7 @@ PAIRS = (
     _pair("info-files", "settings", _file("/.env", "DEBUG=0\nDB_PASSWORD=tea\n"), everywhere),
     _pair("info-backup", "behind its ending", backup, no_backup, get("/teas.php"), "ACTION_EXT_value"),
     _pair("cookie-flags", "session", open_cookie, shut_cookie),
+    _pair("cookie-samesite", "session", open_cookie, shut_cookie),
     _pair("headers-protection", "a page", bare_page, guarded_page),
     _pair("cors-origin", "every origin", any_origin, one_origin),
     _pair("cors-null", "every origin", any_origin, one_origin),

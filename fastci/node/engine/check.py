@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fastci import results
 from fastci.node.dsl import Extension, MarkerSource
+from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.confirm import Answer, Probe
 from fastci.node.engine.control import Standing, Verdict, compare, is_login
 from fastci.node.engine.oracles import ORACLES
@@ -14,8 +15,9 @@ from fastci.node.engine.people import Company
 from fastci.node.engine.plan import Item, Phase
 from fastci.node.engine.screen import Screen
 from fastci.node.engine.sender import Channel, Reply, TargetDown
+from fastci.node.engine.unique import find_unique
 from fastci.node.message import Request
-from fastci.node.points import Point
+from fastci.node.points import Point, list_points
 
 _SLOWEST_USEFUL = 10.0
 _TIMES_CONTROL = 10
@@ -183,6 +185,7 @@ class CheckRunner:
             if not self._alone:
                 raise NotNow
             verdict = await self._look_with_new_tokens()
+        verdict = await self._look_for_unique_fields(verdict)
         check.alike = verdict.standing is Standing.ALIKE
         if verdict.standing is Standing.UNUSABLE:
             check.error = verdict.detail
@@ -225,8 +228,39 @@ class CheckRunner:
             self._control = control
         return verdict
 
+    async def _look_for_unique_fields(self, verdict: Verdict) -> Verdict:
+        """Find the fields that must be new each time, where the repeated request does not do what it did.
+
+        That shows in its answer, or in a page that should show what was sent and does not.
+        """
+        item, name = self._check.item, next(iter(self._check.item.observers), "")
+        if item.phase is Phase.READ or verdict.standing is Standing.UNUSABLE or self._channel.needs_tokens:
+            return verdict
+        markers = MarkerSource(marker_seed(self._seed, item.baseline.id, "unique", name))
+
+        async def is_alike(request: Request) -> bool:
+            reply = await self._channel.send(request, is_control=True)
+            return self._judge(reply).standing is Standing.ALIKE
+
+        async def is_kept(request: Request) -> bool:
+            word = markers.fresh().text.encode()
+            point = next(p for p in list_points(request) if p.name == name)
+            await self._channel.send(point.write(point.value + word), is_control=True)
+            pages = [await self._channel.send(page) for page in item.observers[name]]
+            return any(word in decoded_body(page.response) for page in pages)
+
+        if verdict.standing is Standing.CHANGED:
+            self._channel.unique = await find_unique(self._request, is_alike, markers)
+            return await self._look_once() if self._channel.unique else verdict
+        points = [p.name for p in list_points(self._request)]
+        if name in points and not await is_kept(self._request):
+            self._channel.unique = await find_unique(self._request, is_kept, markers, but=name)
+        return verdict
+
     async def _look_once(self) -> Verdict:
-        self._control = await self._channel.send(self._request, is_control=True)
+        request, unique = self._request, self._channel.unique
+        request = unique.freshen(request) if unique else request
+        self._control = await self._channel.send(request, is_control=True)
         return self._judge(self._control)
 
     def _judge(self, reply: Reply) -> Verdict:

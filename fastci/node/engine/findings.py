@@ -29,7 +29,7 @@ def merge_findings(checks: Sequence[Check]) -> tuple[list[results.Finding], dict
 
 
 def _key(check: Check, found: Found) -> _Key:
-    method = check.item.place.method
+    method = check.item.place.method if found.route != "*" else "*"
     return (found.extension.type, str(check.item.target.origin), method, found.route, found.point)
 
 

@@ -10,6 +10,7 @@ from fastci.node.engine.client import Unreachable, WireClient
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
 from fastci.node.engine.sessions import Sessions
+from fastci.node.engine.unique import Unique
 from fastci.node.message import Field, Origin, Request, Response, quick
 
 EVIDENCE_LIMIT = 64 << 10
@@ -157,6 +158,7 @@ class Channel:
 
     `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
     `needs_tokens` is the recorded request whose tokens serve only once: they are renewed before each send.
+    `unique` are fields that get a new value in each request but controls.
     """
 
     def __init__(self, sender: Sender, target: Target, sessions: Sessions, *, rate: float = 0) -> None:
@@ -164,6 +166,7 @@ class Channel:
         self.sessions = sessions
         self.timing = sender.timing
         self.needs_tokens: Request | None = None
+        self.unique: Unique | None = None
         self.timeout = ANSWER_TIMEOUT
         self.sent = 0
         self._meter = sender.meter
@@ -200,6 +203,8 @@ class Channel:
         """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone."""
         if self.needs_tokens is not None and not is_control:
             await self.renew_tokens(self.needs_tokens)
+        if self.unique is not None and not is_control:
+            request = self.unique.freshen(request)
         if self.sessions.renewed:
             request = self.sessions.refresh(self.target.origin, request)
         method, target, health = request.method, request.target, self._health
