@@ -192,7 +192,7 @@ def test_application_that_answers_500_to_whatever_it_does_not_know_has_no_flaws(
 
 
 def test_word_of_the_path_that_is_an_input_is_attacked_although_others_lead_nowhere(tmp_path: Path):
-    """The route of a shop: unknown teas get the same page as unknown addresses, a broken statement does not."""
+    """Unknown teas get the same page as unknown addresses; a broken statement does not."""
 
     def handler(asked: Asked) -> Said:
         name = unquote(asked.path).removeprefix("/tea/")
