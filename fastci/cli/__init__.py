@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "report",
     "findings": "findings",
     "policy": "policy",
+    "records": "records",
     "clean": "steps",
     "init": "generate",
     "generate": "generate",

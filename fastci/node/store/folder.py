@@ -11,7 +11,7 @@ artifact, sent to a colleague. Two recorders never write the same file.
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fastci.node.message import Origin, parse_request, parse_response
 from fastci.node.store.model import Baseline, Record
 from fastci.node.store.recorder import Recorder
 from fastci.node.store.sealing import Seal
-from fastci.node.store.sqlite import read_record, read_rows, recover
+from fastci.node.store.sqlite import RecordFile, read_record, read_rows, recover
 
 _ID = re.compile(r"rec_\d+\Z")
 
@@ -124,6 +124,23 @@ class Store:
                 test=row.test,
                 truncated=bool(row.truncated),
             )
+
+    def moments(self, record: Record) -> Iterator[tuple[int, float, str]]:
+        """Sequence, start and test of each baseline: what can be told without the key."""
+        return ((row.sequence, row.started, row.test) for row in read_rows(record.path))
+
+    def name_tests(self, record: Record, tests: Mapping[int, str]) -> None:
+        """Say which tests these baselines come from, by sequence. Raises TechnicalError."""
+        try:
+            file = RecordFile(record.path)
+            try:
+                file.name_tests(tests)
+            finally:
+                file.close()
+        except sqlite3.Error as error:
+            raise TechnicalError(
+                f"the record {record.path.name} cannot be written", why=str(error)
+            ) from error
 
 
 def _read_facts(path: Path) -> Record:

@@ -79,6 +79,12 @@ class RecordFile:
                 copy.execute("UPDATE record SET closed = ?", (moment,))
             return copy.serialize()
 
+    def name_tests(self, tests: Mapping[int, str]) -> None:
+        """Set the test of these baselines, by sequence."""
+        with self._transaction():
+            rows = [(test, sequence) for sequence, test in tests.items()]
+            self._connection.executemany("UPDATE baseline SET test = ? WHERE sequence = ?", rows)
+
     def hurry(self, hurried: bool) -> None:
         """Whether to give up at once, instead of waiting, when another process has the file locked."""
         self._connection.execute(f"PRAGMA busy_timeout={0 if hurried else int(_PATIENCE * 1000)}")

@@ -93,3 +93,9 @@ def test_login_addresses_are_recognised(target: bytes):
 @pytest.mark.parametrize("target", [b"/author", b"/blog/in", b"/catalogin/x", b"/x?a=/login", b"/authors/1"])
 def test_other_addresses_are_no_login(target: bytes):
     assert not is_login(target)
+
+
+def test_compare_request_that_was_imported_without_an_answer_any_answer_will_do():
+    imported = Recorded.of(Response(status=0), b"")
+    assert compare(imported, response(404), target=b"/").standing is Standing.ALIKE
+    assert compare(imported, response(503), target=b"/").standing is Standing.UNUSABLE
