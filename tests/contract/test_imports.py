@@ -21,7 +21,7 @@ DOORS = {
 def table() -> dict[str, set[str]]:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     section = text.split("## Who may import whom")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `([a-z.]+)` \|[^|]*\|([^|]*)\|$", section, re.M)
+    rows = re.findall(r"^\| `([a-z_.]+)` \|[^|]*\|([^|]*)\|$", section, re.M)
     return {module: {name for name in re.split(r"[,\s]+", allowed) if name} for module, allowed in rows}
 
 
