@@ -95,6 +95,14 @@ def test_gate_shard_without_a_test_set_passes_unless_it_is_the_first(shard: str,
     assert (verdict.outcome == "passed") is passes
 
 
+def test_gate_shard_is_not_held_to_limits_of_the_whole():
+    limits = Settings(min_baselines=5, fast_min_coverage=50)
+    part = run(checks=[check(1, "skipped")], shard="2/3")
+    assert decide(part, limits).outcome == "passed"
+    assert decide(replace(part, shard=""), limits).rule == "MIN_BASELINES"
+    assert decide(run(checks=[], shard="3/3"), Settings()).outcome == "passed"
+
+
 @pytest.mark.parametrize(("least", "fails"), [(1, False), (2, False), (3, True)])
 def test_gate_min_baselines(least: int, fails: bool):
     verdict = decide(run(checks=[check(1), check(2)]), Settings(min_baselines=least))
