@@ -1,6 +1,14 @@
 """Runs, checks and findings made to order, for tests of what is done with them."""
 
+import datetime
+from dataclasses import replace
+
+from fastci.comparison import compare_runs
+from fastci.config import Settings
+from fastci.gate import decide, with_verdict
+from fastci.known import apply_known
 from fastci.results import (
+    Acceptance,
     BaselineCheck,
     Confidence,
     Evidence,
@@ -46,3 +54,31 @@ def run(*findings: Finding, **changes: object) -> Run:
         "checks": [check(1, "tested")], "findings": list(findings), **changes,
     }  # fmt: skip
     return Run(**facts)  # type: ignore[arg-type]
+
+
+def judged_run(sample: Run) -> Run:
+    """A run as a gate leaves it: of its findings one is accepted, of one the acceptance expired, two are new,
+    and two of an earlier run and one known finding are gone."""
+    first, second, third, fourth, *rest = sample.findings
+    tested = next((row, check) for check in sample.checks for row in check.coverage if row.state == "tested")
+    row, check = tested
+    fixed = replace(
+        second,
+        title="A flaw that was mended",
+        type=row.type,
+        point=row.point,
+        route=check.route,
+        places=[replace(second.place, method=check.method)],
+    )
+    gone = replace(second, title="A flaw of a route that is no more", route="/gone")
+    earlier = replace(sample, name="the night before", findings=[first, fourth, fixed, gone, *rest])
+    why = {"owner": "team-shop", "where": "what it is"}
+    known = [
+        Acceptance(fingerprint=third.fingerprint, reason="office network only", expires="2027-03-31", **why),
+        Acceptance(
+            fingerprint=fourth.fingerprint, reason="waits for the vendor", expires="2026-10-31", **why
+        ),
+        Acceptance(fingerprint="0" * 32, reason="moved elsewhere", **why),
+    ]
+    run = compare_runs(apply_known(sample, known, datetime.date(2026, 11, 23)), earlier)
+    return with_verdict(run, decide(run, Settings()))

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,17 +18,30 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from fastci.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
+from fastci.reports.charts import (
+    charts,
+    kinds_of,
+    reason_text,
+    reasons_of,
+    states_bar,
+    strip,
+    time_parts,
+)
 from fastci.reports.exchange import attack_url, read_message
 from fastci.reports.plain import clock, count, duration, one_line, text_of, visible
+from fastci.reports.point_words import in_words
 from fastci.reports.proof import proof_of
+from fastci.reports.source import tests_of
 from fastci.reports.summary import (
     CONFIDENCES,
     SEVERITIES,
     WORDS,
+    acceptance_in_words,
     failures,
     ordered,
     point_name,
     reached_by,
+    seen_in_words,
     summarize,
     type_name,
 )
@@ -42,22 +54,31 @@ _LEAST, _MOST = 1_500, 64_000
 
 def render(run: Run) -> str:
     findings = ordered(run.findings)
+    listed = [*findings, *ordered(run.accepted)]
     routes = coverage_of(run)
-    numbers = {finding.id: number for number, finding in enumerate(findings)}
+    reasons = reasons_of(routes)
+    kinds = kinds_of(routes)
+    numbers = {finding.id: number for number, finding in enumerate(listed)}
     style = _asset("html.css.j2")
     script = _asset("html.evidence.js.j2") + _asset("html.page.js.j2")
-    room = min(max(_EVIDENCE_ROOM // (6 * len(findings) or 1), _LEAST), _MOST)
+    room = min(max(_EVIDENCE_ROOM // (6 * len(listed) or 1), _LEAST), _MOST)
     return _template().render(
         run=run,
         summary=summarize(run),
         findings=findings,
-        evidence=[_block(_evidence(finding, room)) for finding in findings],
-        charts=_charts(findings, routes),
+        listed=listed,
+        evidence=[_block(_evidence(finding, room)) for finding in listed],
+        charts=charts(findings, routes),
+        time_parts=time_parts(run),
         routes=routes,
-        coverage=_block(_coverage(routes, numbers)),
+        kinds=kinds,
+        strips=[strip(route, kinds) for route in routes],
+        reasons=reasons,
+        seen=seen_in_words(run),
+        coverage=_block(_coverage(routes, numbers, [reason.text for reason in reasons])),
         failures=failures(run.checks),
         words=Counter(WORDS[check.state] for check in run.checks),
-        route_bar=lambda states: _bar("", {s: states[s] for s in POINT_STATES}, states.total() or 1),
+        route_bar=states_bar,
         style=Markup(style),
         script=Markup(script),
         style_hash=_hash(style),
@@ -92,6 +113,7 @@ def _template() -> Template:
     environment.filters.update(
         clock=clock, count=count, duration=duration, line=one_line, visible=visible, type_name=type_name,
         reached_by=reached_by, attack_url=attack_url, grouped=lambda number: f"{number:,}",
+        in_words=in_words, acceptance=acceptance_in_words, tests=tests_of,
     )  # fmt: skip
     environment.globals.update(severities=SEVERITIES, confidences=CONFIDENCES, point_states=POINT_STATES)
     return environment.from_string(_asset("html.j2"))
@@ -165,10 +187,13 @@ def _pieces(data: bytes, needles: Sequence[str], room: int) -> list[str | int]:
 # coverage
 
 
-def _coverage(routes: Sequence[RouteCoverage], numbers: Mapping[str, int]) -> dict[str, Any]:
+def _coverage(
+    routes: Sequence[RouteCoverage], numbers: Mapping[str, int], told: Sequence[str]
+) -> dict[str, Any]:
     """The matrix in numbers, as the script reads it: texts once, each cell a row of places in their lists."""
     types = sorted({kind for route in routes for _, kind in route.cells})
     kinds = {kind: number for number, kind in enumerate(types)}
+    groups = {text: number for number, text in enumerate(told)}
     reasons: dict[str, int] = {}
     states = {state: number for number, state in enumerate(POINT_STATES)}
     packed = []
@@ -196,59 +221,12 @@ def _coverage(routes: Sequence[RouteCoverage], numbers: Mapping[str, int]) -> di
             ]
             for check in route.checks
         ]
-        packed.append({"points": list(map(point_name, points)), "cells": cells, "checks": checks})
+        said = {cell.reason for cell in route.cells.values()} | set(route.notes.values())
+        why = sorted({groups[text] for text in map(reason_text, said) if text in groups})
+        names = [[in_words(point), point_name(point)] for point in points]
+        packed.append({"points": names, "cells": cells, "checks": checks, "why": why})
     return {
         "types": [["all" if kind == WHOLE else kind, type_name(kind)] for kind in types],
         "reasons": list(reasons),
         "routes": packed,
-    }
-
-
-# charts
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
-    """A piece of a bar: its class, how many, where it begins and how long it is, in percent."""
-
-    kind: str
-    number: int
-    start: float
-    length: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Bar:
-    code: str
-    number: int
-    parts: list[_Part]
-
-
-def _bar(code: str, numbers: dict[str, int], whole: int) -> _Bar:
-    parts: list[_Part] = []
-    start = 0.0
-    for kind, number in numbers.items():
-        if number:
-            length = 100 * number / whole
-            parts.append(_Part(kind=kind, number=number, start=round(start, 3), length=round(length, 3)))
-            start += length
-    return _Bar(code=code, number=sum(numbers.values()), parts=parts)
-
-
-def _charts(findings: Sequence[Finding], routes: Sequence[RouteCoverage]) -> dict[str, Any]:
-    severities: Counter[str] = Counter(finding.severity for finding in findings)
-    by_type: dict[str, Counter[str]] = {}
-    for finding in findings:
-        by_type.setdefault(finding.type, Counter())[finding.severity] += 1
-    covered: dict[str, Counter[str]] = {}
-    for route in routes:
-        for cell in route.cells.values():
-            covered.setdefault(cell.type, Counter())[cell.state] += 1
-    longest = max((counter.total() for counter in by_type.values()), default=1)
-    types = [_bar(code, {s: n[s] for s in SEVERITIES}, longest) for code, n in by_type.items()]
-    coverage = [_bar(code, {s: n[s] for s in POINT_STATES}, n.total()) for code, n in covered.items()]
-    return {
-        "severities": _bar("", {s: severities[s] for s in SEVERITIES}, len(findings) or 1),
-        "types": sorted(types, key=lambda bar: (-bar.number, bar.code)),
-        "coverage": sorted(coverage, key=lambda bar: bar.code),
     }

@@ -13,14 +13,14 @@ from fastci.coverage import WHOLE
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import one_line, prose, visible
 from fastci.reports.source import source_of
-from fastci.reports.summary import ordered, point_name, type_name
+from fastci.reports.summary import acceptance_in_words, ordered, point_name, type_name
 from fastci.results import BaselineCheck, Finding, PointCoverage, Run
 
 _STOPPED = "this baseline did not get to its end"
 
 
 def render(run: Run) -> str:
-    findings = {finding.id: finding for finding in ordered(run.findings)}
+    findings = {finding.id: finding for finding in (*ordered(run.findings), *ordered(run.accepted))}
     listed = {name for check in run.checks for name in check.findings}
     strays: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings.values():
@@ -62,6 +62,7 @@ class _Suite:
     def __init__(self, run: Run, check: BaselineCheck, findings: list[Finding]) -> None:
         self.counts = dict.fromkeys(_COUNTS, 0)
         self._where = _where(check)
+        self._accepted = {finding.id for finding in run.accepted}
         self._name = f"{one_line(check.method, 20)} {one_line(check.route or check.url)}"
         cases = list(self._cases(check, findings))
         head = {
@@ -74,11 +75,11 @@ class _Suite:
         self.lines = [f"<testsuite{_attributes(head)}>", *cases, "</testsuite>"]
 
     def _cases(self, check: BaselineCheck, findings: list[Finding]) -> Iterator[str]:
-        found = {(finding.point, finding.type): finding for finding in findings}
+        found = {(finding.point, finding.type): self._told(finding) for finding in findings}
         for row in check.coverage:
-            yield self._case(row.point, row.type, _outcome(row, found.pop((row.point, row.type), None)))
-        for (point, kind), finding in found.items():
-            yield self._case(point, kind, _failure(finding))
+            yield self._case(row.point, row.type, found.pop((row.point, row.type), "") or _outcome(row))
+        for (point, kind), told in found.items():
+            yield self._case(point, kind, told)
         if check.state == "tech_failed" or check.error:
             yield self._case(
                 "baseline", "control", _element("error", check.error or "technical failure", "technical")
@@ -87,6 +88,12 @@ class _Suite:
             yield self._case("baseline", "end", _element("skipped", _STOPPED))
         elif not check.coverage and not findings:
             yield self._case("baseline", "end", "")
+
+    def _told(self, finding: Finding) -> str:
+        """A failure; a finding that the team accepted is a skipped case, with the reason."""
+        if finding.id in self._accepted and finding.acceptance:
+            return _element("skipped", f"accepted: {acceptance_in_words(finding.acceptance)}")
+        return _failure(finding)
 
     def _case(self, point: str, kind: str, outcome: str) -> str:
         self.counts["tests"] += 1
@@ -102,9 +109,7 @@ def _where(check: BaselineCheck) -> str:
     return _attributes({"file": source.path, "line": source.line}) if source else ""
 
 
-def _outcome(row: PointCoverage, finding: Finding | None) -> str:
-    if finding:
-        return _failure(finding)
+def _outcome(row: PointCoverage) -> str:
     if row.state == "failed":
         return _element("error", row.reason or "technical failure", "technical")
     if row.state == "tested":
@@ -122,6 +127,7 @@ def _failure(finding: Finding) -> str:
         "seen": evidence.matched,
         "weakness": ", ".join(f"CWE-{number}" for number in finding.cwe),
         "fingerprint": finding.fingerprint,
+        "status": finding.status,
         "repair": prose(finding.remediation),
         "reproduce": finding.curl,
     }

@@ -10,18 +10,29 @@ from collections.abc import Iterator
 from fastci.coverage import POINT_STATES, coverage_of
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import count, duration, one_line, prose, shorten, visible
-from fastci.reports.summary import failures, ordered, reached_by, summarize, type_name
+from fastci.reports.summary import (
+    acceptance_in_words,
+    failures,
+    ordered,
+    reached_by,
+    seen_in_words,
+    summarize,
+    type_name,
+)
 from fastci.results import Finding, Run
 
 _SIGN = {"failed": "❌", "passed": "✅", "unsure": "⚠️"}
 _LEVEL = {"high": "🔴 HIGH", "medium": "🟠 MEDIUM", "low": "🟡 LOW"}
+_NEW = {"new": " 🆕", "unchanged": "", "": ""}
 _MOST_ROWS = 50
 _MOST_DETAILS = 20
 _MARKUP = re.compile(r"[^\w\s,./'\"-]|_|(?<=www)\.", re.ASCII)
 
 
 def render(run: Run) -> str:
-    return "\n".join([*_head(run), *_findings(run), *_not_tested(run), *_coverage(run), *_timeline(run), ""])
+    return "\n".join(
+        [*_head(run), *_findings(run), *_others(run), *_not_tested(run), *_coverage(run), *_timeline(run), ""]
+    )
 
 
 def _head(run: Run) -> Iterator[str]:
@@ -30,6 +41,9 @@ def _head(run: Run) -> Iterator[str]:
     yield ""
     if summary.detail:
         yield f"> {summary.detail}"
+        yield ""
+    if summary.decision:
+        yield f"**{_text(summary.decision)}**"
         yield ""
     stopped = len(run.checks) - run.count("passed") - run.count("failed")
     yield "| | |"
@@ -41,6 +55,11 @@ def _head(run: Run) -> Iterator[str]:
         f"{run.count('failed'):,} failed, {stopped:,} stopped |"
     )
     yield f"| Threats | {', '.join(f'{n:,} {name.upper()}' for name, n in summary.severities.items())} |"
+    if run.accepted:
+        yield f"| Accepted | {count(len(run.accepted), 'known finding')}, not counted |"
+    if summary.changes:
+        numbers = ", ".join(f"{number:,} {state}" for state, number in summary.changes.items())
+        yield f"| Since {_code(run.compared_with)} | {numbers} |"
     yield f"| Tested | {summary.covered:.0%} of point x type, {count(run.sent_requests, 'request')} |"
     yield f"| Took | {duration(run.end_time - run.start_time)} |"
     yield ""
@@ -56,7 +75,7 @@ def _findings(run: Run) -> Iterator[str]:
         tests = reached_by(finding)
         more = f" +{len(tests) - 1}" if len(tests) > 1 else ""
         yield (
-            f"| {_LEVEL[finding.severity]} | {_text(type_name(finding.type))} "
+            f"| {_LEVEL[finding.severity]}{_NEW[finding.status]} | {_text(type_name(finding.type))} "
             f"| {_code(f'{finding.place.method} {finding.route}')} | {_code(finding.point)} "
             f"| {_code(tests[0]) if tests else ''}{more} |"
         )
@@ -94,11 +113,38 @@ def _details(finding: Finding) -> Iterator[str]:
     yield ""
 
 
+def _others(run: Run) -> Iterator[str]:
+    """What does not count, folded away: accepted findings, and those of the earlier run that are gone."""
+    if not (run.accepted or run.past or run.absent):
+        return
+    numbers = {"accepted": len(run.accepted), "gone": len(run.past), "known, but absent": len(run.absent)}
+    title = ", ".join(f"{number:,} {word}" for word, number in numbers.items() if number)
+    yield f"<details><summary>Not counted: {title}</summary>"
+    yield ""
+    for finding in ordered(run.accepted)[:_MOST_ROWS]:
+        entry = finding.acceptance
+        where = _code(f"{finding.place.method} {finding.route}, {finding.point}")
+        yield f"- accepted: {_text(one_line(finding.title))} {where}: " + _text(
+            acceptance_in_words(entry) if entry else ""
+        )
+    for past in run.past[:_MOST_ROWS]:
+        state = "fixed" if past.state == "fixed" else "not tested this time"
+        where = _code(f"{past.method} {past.route}, {past.point}")
+        yield f"- {state}: {_text(one_line(past.title))} {where}"
+    for entry in run.absent[:_MOST_ROWS]:
+        where = _code(entry.where or entry.fingerprint)
+        yield f"- known, but absent: {where}: {_text(one_line(entry.reason))}"
+    yield ""
+    yield "</details>"
+    yield ""
+
+
 def _not_tested(run: Run) -> Iterator[str]:
     for reason, checks in failures(run.checks).items():
         yield f"- ⚠️ {count(len(checks), 'baseline')} not tested: {_code(reason)}"
-    for name, number in sorted(run.seen.items()):
-        yield f"- seen, not testable: {number:,} {_code(name)}"
+    for seen in seen_in_words(run):
+        host = f" {_code(seen.host)}" if seen.host else ""
+        yield f"- not recorded: {seen.number:,} × {_code(seen.what)}{host}"
     for message in run.messages:
         yield f"- {_code(message)}"
 

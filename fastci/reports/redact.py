@@ -26,7 +26,7 @@ _NOT_SECRET = frozenset((b"", b"true", b"false", b"null", b"none", b"undefined",
 def redacted(run: Run) -> Run:
     """The run without its secrets; the rest, and every fingerprint, stays. Doing it twice changes nothing."""
     secrets = _Secrets()
-    marked = [_by_place(finding, secrets) for finding in run.findings]
+    marked = [_by_place(finding, secrets) for finding in (*run.findings, *run.accepted)]
     shared = secrets.shared()
     findings = [
         _mapped(finding, partial(secrets.replaced, values=_longest_first(own | shared)))
@@ -41,7 +41,8 @@ def redacted(run: Run) -> Run:
 
     return replace(
         run,
-        findings=findings,
+        findings=findings[: len(run.findings)],
+        accepted=findings[len(run.findings) :],
         checks=[_check(check, text) for check in run.checks],
         name=text(run.name),
         description=text(run.description),

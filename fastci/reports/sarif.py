@@ -8,13 +8,21 @@ level shown; at most 25,000 results, 20 tags a rule, 1,000 locations a result, o
 
 import json
 import time
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
 from fastci.reports.exchange import attack_url, origin_of, read_message
 from fastci.reports.plain import count, one_line, shorten, text_of, visible
 from fastci.reports.source import Source, sources_of
-from fastci.reports.summary import CONFIDENCES, failures, ordered, reached_by, type_name
+from fastci.reports.summary import (
+    CONFIDENCES,
+    acceptance_in_words,
+    failures,
+    ordered,
+    reached_by,
+    type_name,
+)
 from fastci.results import Confidence, Exchange, Finding, Run, Severity
 
 JOB_FILE = ".github/workflows/fast.yml"
@@ -30,7 +38,7 @@ _BODY = 2_000
 
 def render(run: Run, *, job_file: str = "") -> str:
     """The log. `job_file` is where findings without a known test are shown; empty: fast.yml of GitHub."""
-    findings = ordered(run.findings)[:_MOST_RESULTS]
+    findings = [*ordered(run.findings), *ordered(run.accepted)][:_MOST_RESULTS]
     by_type: dict[str, list[Finding]] = {}
     for finding in findings:
         by_type.setdefault(finding.type, []).append(finding)
@@ -52,8 +60,21 @@ def render(run: Run, *, job_file: str = "") -> str:
                 "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "Root of the repository."}}},
                 "invocations": [_invocation(run, len(findings))],
-                "results": [_result(f, rules.index(f.type), job_file or JOB_FILE) for f in findings],
-                "properties": {"target": run.target, "testRecord": run.record_id, "complete": run.complete},
+                "results": [
+                    _result(
+                        finding,
+                        rules.index(finding.type),
+                        job_file or JOB_FILE,
+                        accepted=number >= len(run.findings),
+                    )
+                    for number, finding in enumerate(findings)
+                ],
+                "properties": {
+                    "target": run.target,
+                    "testRecord": run.record_id,
+                    "complete": run.complete,
+                    "verdict": asdict(run.verdict) if run.verdict else None,
+                },
             }
         ],
     }
@@ -98,7 +119,13 @@ def _rule(code: str, findings: list[Finding]) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, rule: int, job_file: str) -> dict[str, Any]:
+def _suppression(finding: Finding) -> dict[str, Any]:
+    """An accepted finding: reviewed outside of the source, in the file of known findings (SARIF 3.35)."""
+    words = visible(acceptance_in_words(finding.acceptance)) if finding.acceptance else ""
+    return {"kind": "external", "status": "accepted", "justification": words}
+
+
+def _result(finding: Finding, rule: int, job_file: str, *, accepted: bool) -> dict[str, Any]:
     first, *others = sources_of(finding, job_file)[:_MOST_LOCATIONS]
     evidence = finding.evidence
     return {
@@ -115,6 +142,8 @@ def _result(finding: Finding, rule: int, job_file: str) -> dict[str, Any]:
             "fastFinding/v1": finding.fingerprint,
             "primaryLocationLineHash": f"{finding.fingerprint[:16]}:1",
         },
+        **({"baselineState": finding.status} if finding.status else {}),
+        **({"suppressions": [_suppression(finding)]} if accepted else {}),
         "webRequest": _request(finding, evidence.attack),
         "webResponse": _response(evidence.attack),
         "properties": {
@@ -193,8 +222,9 @@ def _invocation(run: Run, shown: int) -> dict[str, Any]:
     ]
     if not run.complete:
         notes.append(("warning", "The run was cut short: it is no proof that nothing else is there."))
-    if shown < len(run.findings):
-        notes.append(("warning", f"{len(run.findings) - shown:,} findings were left out: GitHub's limit."))
+    if shown < len(run.findings) + len(run.accepted):
+        missing = len(run.findings) + len(run.accepted) - shown
+        notes.append(("warning", f"{missing:,} findings were left out: GitHub's limit."))
     return {
         "executionSuccessful": run.complete and run.state in ("passed", "failed"),
         "startTimeUtc": _time(run.start_time),

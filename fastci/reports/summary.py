@@ -7,7 +7,16 @@ from typing import Literal
 
 from fastci.coverage import POINT_STATES, WHOLE, coverage_of, share_of, states_of
 from fastci.reports.plain import count
-from fastci.results import BaselineCheck, CheckState, Confidence, Finding, PointState, Run, Severity
+from fastci.results import (
+    Acceptance,
+    BaselineCheck,
+    CheckState,
+    Confidence,
+    Finding,
+    PointState,
+    Run,
+    Severity,
+)
 
 Tone = Literal["failed", "passed", "unsure"]
 
@@ -59,19 +68,64 @@ def type_name(code: str) -> str:
 
 def point_name(point: str) -> str:
     """The point as it is shown."""
-    return "whole request" if point == WHOLE else point
+    return "whole request" if point in ("", WHOLE) else point
+
+
+_SEEN = {
+    "upgrade": "connection switched to another protocol, as WebSocket does",
+    "tunnel": "connection passed through untouched: not HTTP/1.1, as gRPC, or asked to be left alone",
+    "filtered": "exchange with a host that ALLOWED_HOSTS leaves out",
+    "upstream-failed": "exchange to which the target gave no answer",
+    "client-left": "exchange that the client left before its end",
+    "tls-rejected": "connection of a client that did not trust the certificate",
+    "tls-to-proxy": "connection that spoke TLS to the proxy itself",
+    "bad-request": "request that was no HTTP",
+    "unauthorized": "request without the credentials of the proxy",
+    "address-refused": "request to an address that the proxy refuses",
+}
+_POSSIBLE = frozenset(_SEEN) - {"upgrade", "tunnel"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What passed the recorder without being recorded. `possible`: recorded, it could have been tested."""
+
+    number: int
+    what: str
+    host: str
+    possible: bool
+
+
+def seen_in_words(run: Run) -> list[Seen]:
+    """What the recorder counted (`kind host` in `Run.seen`); an unknown kind is told as it is."""
+    rows = []
+    for name, number in sorted(run.seen.items()):
+        kind, _, host = name.partition(" ")
+        what, host = (_SEEN[kind], host) if kind in _SEEN else (name, "")
+        rows.append(Seen(number=number, what=what, host=host, possible=kind in _POSSIBLE))
+    return rows
+
+
+def acceptance_in_words(entry: Acceptance) -> str:
+    """`behind the VPN (team-shop, until 2026-12-31)`."""
+    until = f"until {entry.expires}" if entry.expires else "for good"
+    return f"{entry.reason} ({entry.owner}, {until})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     """The verdict of a run. `detail` says what the headline leaves open, empty where nothing is.
 
-    `points` counts the cells of the coverage matrix by their state.
+    `decision` is the sentence of the gate, with the rule that decided; empty for a run that was not judged.
+    `changes` counts against the earlier run, empty without one. `points` counts the cells of the coverage
+    matrix by their state.
     """
 
     tone: Tone
     headline: str
     detail: str
+    decision: str
+    changes: dict[str, int]
     severities: dict[Severity, int]
     types: dict[str, int]
     points: dict[PointState, int]
@@ -91,6 +145,8 @@ def summarize(run: Run) -> Summary:
         tone=tone,
         headline=headline,
         detail=_reservation(run),
+        decision=_decision(run),
+        changes=_changes(run),
         severities={severity: severities[severity] for severity in SEVERITIES},
         types=dict(sorted(types.items(), key=lambda item: (-item[1], item[0]))),
         points={state: points[state] for state in POINT_STATES},
@@ -99,12 +155,29 @@ def summarize(run: Run) -> Summary:
 
 def _verdict(run: Run) -> tuple[Tone, str]:
     if run.findings:
-        return "failed", count(len(run.findings), "vulnerability", "vulnerabilities") + " found"
+        tone: Tone = "unsure" if run.verdict and run.verdict.outcome != "vulnerable" else "failed"
+        return tone, count(len(run.findings), "vulnerability", "vulnerabilities") + " found"
     if not run.checks:
         return "unsure", "Nothing was tested"
     if run.state == "passed" and not _untested(run):
         return "passed", "No vulnerability found"
     return "unsure", "Nothing found in what could be tested"
+
+
+def _decision(run: Run) -> str:
+    if run.verdict is None:
+        return ""
+    if not run.verdict.rule:
+        return f"The job passes: {run.verdict.reason}."
+    return f"The job fails by {run.verdict.rule}: {run.verdict.reason}."
+
+
+def _changes(run: Run) -> dict[str, int]:
+    if not run.compared_with:
+        return {}
+    states = Counter[str](finding.status for finding in run.findings)
+    states.update(past.state for past in run.past)
+    return {state: states[state] for state in ("new", "unchanged", "fixed", "untested")}
 
 
 def _untested(run: Run) -> int:

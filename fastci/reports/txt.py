@@ -4,7 +4,17 @@ from collections.abc import Iterator
 
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import clock, count, duration, one_line, prose, visible
-from fastci.reports.summary import CONFIDENCES, WORDS, failures, ordered, reached_by, summarize, type_name
+from fastci.reports.summary import (
+    CONFIDENCES,
+    WORDS,
+    acceptance_in_words,
+    failures,
+    ordered,
+    reached_by,
+    seen_in_words,
+    summarize,
+    type_name,
+)
 from fastci.results import BaselineCheck, Finding, Run
 
 _RULE = "=" * 78
@@ -12,7 +22,7 @@ _ORDER = {"FAILED": 0, "STOPPED": 1, "PASSED": 2}
 
 
 def render(run: Run) -> str:
-    return "\n".join([*_head(run), *_checks(run), *_vulnerabilities(run), ""])
+    return "\n".join([*_head(run), *_checks(run), *_vulnerabilities(run), *_others(run), ""])
 
 
 def _head(run: Run) -> Iterator[str]:
@@ -20,6 +30,8 @@ def _head(run: Run) -> Iterator[str]:
     yield f"{one_line(run.name)}: {summary.headline}"
     if summary.detail:
         yield summary.detail
+    if summary.decision:
+        yield one_line(summary.decision, 1_000)
     yield _RULE
     severities = ", ".join(f"{number} {severity.upper()}" for severity, number in summary.severities.items())
     points = ", ".join(f"{number:,} {state}" for state, number in summary.points.items())
@@ -39,14 +51,25 @@ def _head(run: Run) -> Iterator[str]:
         "Requests": f"{run.sent_requests:,} sent, {run.average_rps:,} a second",
         "Points": f"{points} (point x type)",
         "Threats": severities,
+        "Accepted": f"{len(run.accepted):,} of the known findings" if run.accepted else "",
+        "Since": _since(run, summary.changes),
+        "Merged": one_line(", ".join(run.merged)),
+        "Shard": run.shard,
         "Seed": f"{run.seed}, node {one_line(run.node_version) or 'unknown'}",
     }
     yield from (f"{name + ':':<13} {value}" for name, value in facts.items() if value)
-    if run.seen:
-        seen = ", ".join(f"{number:,} {one_line(name)}" for name, number in sorted(run.seen.items()))
-        yield f"{'Not testable:':<13} {seen}"
+    for seen in seen_in_words(run):
+        host = f", {one_line(seen.host)}" if seen.host else ""
+        yield f"{'Not recorded:':<13} {seen.number:,} x {one_line(seen.what)}{host}"
     yield from (f"{'Note:':<13} {one_line(message)}" for message in run.messages)
     yield ""
+
+
+def _since(run: Run, changes: dict[str, int]) -> str:
+    if not changes:
+        return ""
+    numbers = ", ".join(f"{number:,} {state}" for state, number in changes.items())
+    return f"{one_line(run.compared_with)}: {numbers}"
 
 
 def _checks(run: Run) -> Iterator[str]:
@@ -76,10 +99,31 @@ def _row(check: BaselineCheck) -> str:
 def _vulnerabilities(run: Run) -> Iterator[str]:
     for number, finding in enumerate(ordered(run.findings), 1):
         yield _RULE
-        yield f"{number}. {finding.severity.upper()} ({finding.threat}) {one_line(finding.title)}"
+        new = ", new" if finding.status == "new" else ""
+        yield f"{number}. {finding.severity.upper()} ({finding.threat}{new}) {one_line(finding.title)}"
         yield ""
         yield from (f"   {name + ':':<12} {value}" for name, value in _facts(finding) if value)
         yield ""
+
+
+def _others(run: Run) -> Iterator[str]:
+    """What does not count: accepted, gone since the earlier run, known but not found."""
+    for finding in ordered(run.accepted):
+        entry = finding.acceptance
+        words = one_line(acceptance_in_words(entry)) if entry else ""
+        yield f"accepted: {finding.severity.upper()} {one_line(finding.title)}: {_place(finding)}: {words}"
+    for past in run.past:
+        state = "fixed" if past.state == "fixed" else "not tested this time"
+        where = f"{one_line(past.method, 20)} {one_line(past.route)}, {one_line(past.point)}"
+        yield f"{state}: {one_line(past.title)}: {where}"
+    for entry in run.absent:
+        yield f"known, but absent: {entry.fingerprint} {one_line(entry.where or entry.reason)}"
+    if run.accepted or run.past or run.absent:
+        yield ""
+
+
+def _place(finding: Finding) -> str:
+    return f"{one_line(finding.place.method, 20)} {one_line(finding.route)}, {one_line(finding.point)}"
 
 
 def _facts(finding: Finding) -> Iterator[tuple[str, str]]:
@@ -96,5 +140,7 @@ def _facts(finding: Finding) -> Iterator[tuple[str, str]]:
     if len(finding.places) > 1:
         yield "places", f"{count(len(finding.places), 'baseline')} reach it"
     yield "id", f"{one_line(finding.id)}, fingerprint {finding.fingerprint}"
+    if finding.acceptance:
+        yield "expired", f"was accepted: {one_line(acceptance_in_words(finding.acceptance))}"
     yield "repair", prose(finding.remediation)
     yield "reproduce", visible(finding.curl)

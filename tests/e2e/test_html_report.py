@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_runs import judged_run
 from report_browser import CHROMIUM, Browser, Page
 
 from fastci.reports import redacted
@@ -286,14 +287,73 @@ def test_matrix_tells_tested_skipped_and_why_and_leads_to_the_finding(page, samp
       (row) => [...row.children].map((cell) => cell.textContent))""")
     assert rows[0] == ["", "ptrav", "rce", "sqli", "xss", "xxe"]
     cells = {row[0]: row[1:] for row in rows[1:]}
-    assert cells["POST_JSON_DOC_HASH_items_ARRAY_0_HASH_code_value"][1] == "found"
-    assert cells["POST_JSON_DOC_HASH_items_ARRAY_0_HASH_count_value"][0] == "×2"
-    assert cells["URI"][0].isdigit()
-    assert cells["URI"][4] == "–1"
+    assert cells["JSON items[0].code"][1] == "found"
+    assert cells["JSON items[0].count"][0] == "×2"
+    assert cells["address"][0].isdigit()
+    assert cells["address"][4] == "–1"
     why = page.run("[...document.querySelectorAll('.route[open] .why li')].map((one) => one.textContent)")
     assert why[1:] == ["1 the value is not XML", "2 a number cannot hold it"]
     page.run("document.querySelector('.route[open] td.found a').click()")
     page.until("document.querySelector('#f0').open")
+
+
+def test_judged_run_shows_gate_and_standing_and_hides_what_is_accepted(page, sample):
+    page.open(judged_run(sample))
+    decision = " ".join(page.run("document.querySelector('.decision').textContent").split())
+    assert decision == (
+        "job fails by FAST_FAIL_ON: 4 findings that count, 1 accepted; "
+        "allowed is none that is LOW or more and confirmed"
+    )
+    badges = "[...document.querySelectorAll('.finding:not([hidden]) summary .badge')].map((b) => b.innerText)"
+    assert page.run(badges) == ["new", "acceptance expired"]
+    assert len(shown_titles(page)) == 4
+    page.run("document.querySelector('.chip[data-state=accepted]').click()")
+    assert shown_titles(page) == ["Open redirect"]
+    page.run("document.querySelector('.chip[data-state=new]').click()")
+    assert len(shown_titles(page)) == 2
+    page.run("document.querySelector('#clear').click()")
+    assert len(shown_titles(page)) == 4
+    gone = "[...document.querySelectorAll('#gone tr')].map((row) => row.querySelector('.badge').textContent)"
+    assert page.run(gone) == ["fixed", "not tested this time", "known, but absent"]
+    broken = "[...document.querySelectorAll('.gate .broken code')].map((one) => one.textContent)"
+    assert page.run(broken) == ["FAST_FAIL_ON", "FAST_FAIL_ON_ERRORS"]
+    assert page.faults() == []
+
+
+def test_address_of_an_accepted_finding_shows_it(page, sample):
+    run = judged_run(sample)
+    page.open(run, "#" + run.accepted[0].fingerprint)
+    assert shown_titles(page) == [run.accepted[0].title]
+    assert "office network only" in page.run("document.querySelector('.finding[open] .pairs').textContent")
+
+
+def test_columns_sort_both_ways(page, sample):
+    page.open(sample)
+    types = "[...document.querySelectorAll('.finding')].map((one) => one.dataset.type)"
+    page.run("document.querySelector('[data-order=type]').click()")
+    assert page.run(types) == ["ptrav", "rce", "redir", "sqli", "xss"]
+    page.run("document.querySelector('[data-order=type]').click()")
+    assert page.run(types) == ["xss", "sqli", "redir", "rce", "ptrav"]
+    pressed = "[...document.querySelectorAll('.columns [aria-pressed=true]')].map((one) => one.textContent)"
+    assert page.run(pressed) == ["Type"]
+    page.run("document.querySelector('[data-order=test]').click()")
+    tests = page.run("[...document.querySelectorAll('.finding')].map((one) => one.dataset.test)")
+    assert tests == [*sorted(filter(None, tests)), ""]
+
+
+def test_routes_are_found_by_the_reason_why_they_were_not_tested(page, sample):
+    page.open(sample)
+    shown = (
+        "[...document.querySelectorAll('.route:not([hidden]) summary code')].map((one) => one.textContent)"
+    )
+    reasons = page.run("[...document.querySelectorAll('[data-reason]')].map((one) => one.textContent)")
+    number = reasons.index("a number cannot hold it")
+    page.run(f"document.querySelector('[data-reason=\"{number}\"]').click()")
+    assert page.run(shown) == ["POST /api/labels"]
+    page.run(f"document.querySelector('[data-reason=\"{number}\"]').click()")
+    assert len(page.run(shown)) == 9
+    unseen = "[...document.querySelectorAll('.unseen .main')].map((one) => one.textContent)"
+    assert page.run(unseen) == ["WebSocket connections", "gRPC streams"]
 
 
 def test_routes_are_found_by_point_and_by_state(page, sample):
@@ -302,14 +362,14 @@ def test_routes_are_found_by_point_and_by_state(page, sample):
     page.choose("#route-query", "printer", "input")
     assert page.run(shown) == ["POST /api/labels"]
     page.choose("#route-query", "", "input")
-    page.run("document.querySelector('.chip[data-state=failed]').click()")
+    page.run("document.querySelector('.chip[data-cells=failed]').click()")
     assert page.run(shown) == ["GET /product/{}"]
 
 
-@pytest.mark.parametrize("kind", ["sample", "evil"])
-def test_phone_shows_the_whole_page_without_scrolling_sideways(page, sample, kind):
+@pytest.mark.parametrize("change", [judged_run, lambda run: evil(judged_run(run))], ids=["plain", "evil"])
+def test_phone_shows_the_whole_page_without_scrolling_sideways(page, sample, change):
     page.size(390, 844)
-    page.open(sample if kind == "sample" else evil(sample))
+    page.open(change(sample))
     page.run(OPEN_ALL)
     assert page.run("document.documentElement.scrollWidth") == 390
     assert (
@@ -355,7 +415,7 @@ CONTRAST = """(() => {
 def test_text_stands_out_from_its_ground(page, sample, scheme):
     """Contrast of WCAG 2.2, 1.4.3: 4.5 to 1, 3 to 1 for large text."""
     page.size(1280, 900, scheme)
-    page.open(sample)
+    page.open(judged_run(sample))
     page.run(OPEN_ALL)
     assert page.run(CONTRAST) == []
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_runs import judged_run
 
 from fastci.results import Run, parse_document
 
@@ -64,6 +65,12 @@ def hostile(sample: Run) -> Run:
         policy=HOSTILE, findings=findings, checks=checks, messages=[HOSTILE], seen={HOSTILE: 2},
         node_version=HOSTILE, steps=[replace(step, name=HOSTILE, note=HOSTILE) for step in sample.steps],
     )  # fmt: skip
+
+
+@pytest.fixture
+def judged(sample: Run) -> Run:
+    """The sample as a gate left it: a finding accepted, one whose acceptance expired, one new, two gone."""
+    return judged_run(sample)
 
 
 @pytest.fixture

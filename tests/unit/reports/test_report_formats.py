@@ -155,7 +155,34 @@ def test_sarif_message_has_no_placeholder_and_no_link(sample: Run):
     assert text.startswith(r"see \[this\](http://x) at *: POST /*/x, point ")
 
 
+def test_sarif_of_a_judged_run_tells_new_unchanged_and_suppressed(judged: Run):
+    run = sarif_run(judged)
+    facts = [(r["ruleId"], r["baselineState"], len(r.get("suppressions", []))) for r in run["results"]]
+    assert facts == [
+        ("rce", "unchanged", 0), ("sqli", "new", 0), ("ptrav", "unchanged", 0), ("xss", "unchanged", 0),
+        ("redir", "new", 1),
+    ]  # fmt: skip
+    assert run["results"][-1]["suppressions"] == [
+        {
+            "kind": "external",
+            "status": "accepted",
+            "justification": "office network only (team-shop, until 2027-03-31)",
+        }
+    ]
+    assert run["properties"]["verdict"]["rule"] == "FAST_FAIL_ON"
+    assert faults("sarif", json.loads(REPORTS["sarif"].render(judged))) == []
+
+
 # GitLab
+
+
+@pytest.mark.parametrize("name", ["gitlab", "codequality", "curl", "pytest"])
+def test_accepted_finding_is_in_no_report_that_cannot_say_so(judged: Run, name: str):
+    (accepted,) = judged.accepted
+    assert accepted.title in REPORTS["txt"].render(judged)
+    text = REPORTS[name].render(judged)
+    assert accepted.point not in text
+    assert judged.findings[0].point in text
 
 
 def test_gitlab_ids_survive_another_run_and_differ_between_findings(sample: Run):
@@ -255,6 +282,16 @@ def test_junit_states_become_their_elements(sample: Run):
         "Auth failed: recorded 200, now 302 to /login",
         "Connection failed: the target closed the connection",
     }
+
+
+def test_junit_accepted_finding_is_skipped_with_the_reason_and_no_failure(judged: Run):
+    root = junit(judged)
+    (accepted,) = judged.accepted
+    name = f"{accepted.point} {accepted.type}"
+    case = next(c for c in root.iter("testcase") if c.get("name") == name)
+    assert [e.tag for e in case] == ["skipped"]
+    assert case[0].get("message") == "accepted: office network only (team-shop, until 2027-03-31)"
+    assert int(root.get("failures")) == len(judged.findings)
 
 
 def test_junit_interrupted_baseline_is_not_counted_as_tested(sample: Run):

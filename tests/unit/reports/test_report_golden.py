@@ -16,6 +16,11 @@ def test_report_of_sample_equals_golden(sample: Run, golden: Golden, name: str):
     golden(f"sample.{REPORTS[name].suffix}", REPORTS[name].render(redacted(sample)))
 
 
+@pytest.mark.parametrize("name", ["txt", "markdown"])
+def test_report_of_a_judged_run_equals_golden(judged: Run, golden: Golden, name: str):
+    golden(f"judged.{REPORTS[name].suffix}", REPORTS[name].render(redacted(judged)))
+
+
 def test_pytest_file_of_sample_equals_golden(sample: Run, golden: Golden):
     golden("sample.repro.py.txt", REPORTS["pytest"].render(redacted(sample)))
 

@@ -133,7 +133,7 @@ def test_html_coverage_block_says_what_happened_at_each_point(sample: Run):
     )
     packed = coverage["routes"][route]
     cells = {
-        (packed["points"][point], types[kind]): (state, requests, coverage["reasons"][reason], finding)
+        (packed["points"][point][1], types[kind]): (state, requests, coverage["reasons"][reason], finding)
         for point, kind, state, requests, reason, finding in packed["cells"]
     }
     count = "POST_JSON_DOC_HASH_items_ARRAY_0_HASH_count_value"

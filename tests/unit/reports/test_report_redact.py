@@ -5,7 +5,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastci.reports import REPORTS, redacted
@@ -261,6 +261,7 @@ def test_report_holds_no_planted_secret(sample: Run, name: str):
         assert PLANTED["bearer"] in plain
 
 
+@settings(deadline=None)
 @given(request=st.binary(max_size=200), text=st.text(max_size=80))
 def test_redacted_of_anything_ends_and_is_stable(request: bytes, text: str):
     found = finding(
