@@ -198,6 +198,7 @@ class Fastci:
         self.runtime = runtime
         self.workspace = Workspace(folder / ".fast")
         self.environ = {
+            "FAST_OOB_WAIT": "0",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
             "FAST_RUNTIME": runtime,

@@ -1,7 +1,9 @@
 """Redirects, header lines, templates, fetched addresses: places that a value should not decide alone."""
 
 import re
+from contextlib import suppress
 from html import escape
+from unittest import mock
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment
@@ -112,6 +114,18 @@ def template(request: Request) -> Response:
         )
     except Exception:
         return page("<p>That card cannot be printed.</p>", 500)
+
+
+def template_unseen(request: Request) -> Response:
+    """Prints a card for later. What the template fetches is only noted."""
+    with suppress(Exception), mock.patch("urllib.request.urlopen", looked_up.add):
+        Environment(autoescape=True).from_string(f"Dear {inputs(request)['name']}").render()
+    return page("<p>Your card is on its way.</p>")
+
+
+def template_unseen_variable(request: Request) -> Response:
+    Environment(autoescape=True).from_string("Dear {{ name }}").render(name=inputs(request)["name"])
+    return page("<p>Your card is on its way.</p>")
 
 
 def template_variable(request: Request) -> Response:
@@ -230,6 +244,14 @@ PAIRS = (
         point="GET_from_value",
         broken=fetch_and_tell,
         repaired=fetch_none,
+    ),
+    Pair(
+        detect="ssti-oob",
+        flaw="Jinja, printed later",
+        request=get("/card?name=Ann"),
+        point="GET_name_value",
+        broken=template_unseen,
+        repaired=template_unseen_variable,
     ),
     Pair(
         detect="ssrf-oob",

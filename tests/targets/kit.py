@@ -7,21 +7,25 @@ it; only the wire is replaced. Time is a clock that targets move on by themselve
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
+from fastci.node.engine.called_back import confirm_at_once
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.control import is_login
+from fastci.node.engine.hearing import Ear
+from fastci.node.engine.hearing import Hearing as EngineHearing
 from fastci.node.engine.oracles import ORACLES
 from fastci.node.engine.people import Company
 from fastci.node.engine.scope import Scope, Target
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
 from fastci.node.message import Field, Origin, Request, Response, parse_request
+from fastci.node.oob import Log, Offer, Spelling
 from fastci.node.points import Point, list_points
 
 ORIGIN = Origin(scheme="http", host="target.example", port=80)
@@ -41,20 +45,33 @@ class Clock:
 
 clock = Clock()
 
-looked_up: set[str] = set()
-"""Host names that a target asked for."""
 
-CALLBACK = "*.oob.example"
+class LookedUp:
+    """Host names and addresses that a target asked for: what a listener of the node hears."""
+
+    log = Log("w" * 20)
+
+    def add(self, address: str) -> None:
+        self.log.hear(address, kind="dns", source="", what=address)
+
+    def update(self, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            self.add(address)
+
+    def clear(self) -> None:
+        self.log = Log("w" * 20)
 
 
-class Listener:
-    """Says of a marker domain whether a target asked for it."""
+looked_up = LookedUp()
 
-    def kinds(self, domain: str) -> frozenset[str]:
-        return frozenset({"dns"}) if domain in looked_up else frozenset()
+CALLBACK = "w" * 20 + "*.oob.example"
 
-    def told(self, domain: str) -> str:
-        return f"A {domain}"
+
+class Hearing(EngineHearing):
+    """Waits for nothing: a function calls back before it answers, or not at all."""
+
+    def patience(self, domain: str) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,32 +202,32 @@ async def _run(
             company=company,
             reads=request.method == b"GET" or is_login(request.target),
         )
+        if extension.detection.callbacks:
+            hearing = Hearing(offer=Offer(), log=looked_up.log, say=print)
+            spelling = Spelling(template=CALLBACK)
+            ear = Ear(
+                hearing=hearing, check=None, extension=extension, point=name, peer="", spelling=spelling
+            )  # type: ignore[arg-type]
+            probe = replace(probe, ear=ear)
         for attack in extension.attacks(request, point, markers):
-            if extension.detection.oob:
-                evidence = await _called_back(probe, attack)
-            elif extension.oracle:
+            if extension.oracle:
                 evidence = await ORACLES[extension.oracle](probe, attack)
             else:
-                found = await probe.ask(attack)
-                evidence = await probe.confirm(attack, found) if found.match else None
+                evidence = await _confirmed(probe, attack)
             if evidence:
                 proofs[name] = evidence
                 break
     return Outcome(proofs=proofs, requests=len(client.sent))
 
 
-async def _called_back(probe: Probe, attack: Attack) -> results.Evidence | None:
-    """Ask, ask again with another name, then ask harmlessly: as the engine does once it listens."""
-    for tried in (attack, probe.extension.again(attack, probe.markers)):
-        reply = await probe.channel.send(tried.request)
-        if not probe.extension.detect(tried, reply.response, Listener()):
-            return None
-    control = probe.extension.control(probe.request, probe.point, probe.markers, like=attack)
-    if control is not None:
-        reply = await probe.channel.send(control.request)
-        if probe.extension.detect(control, reply.response, Listener()):
-            return None
-    return results.Evidence(payload=attack.payload, matched="called back", attack=reply.exchange())
+async def _confirmed(probe: Probe, attack: Attack) -> results.Evidence | None:
+    found = await probe.ask(attack)
+    if found.match is None:
+        return None
+    if not found.match.called_back:
+        return await probe.confirm(attack, found)
+    called = await confirm_at_once(probe, attack, found)
+    return called.evidence if called and called.settled else None
 
 
 def _targets(extension: Extension, request: Request, only: str) -> Iterator[tuple[str, Point | None]]:

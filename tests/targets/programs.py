@@ -13,7 +13,12 @@ from html import escape
 from fastci.node.message import Request, Response
 from targets.kit import Handler, Pair, clock, get, inputs, looked_up, page
 
-_NOTED = 'sleep() { echo "slept $1" >&2; }; nslookup() { echo "asked $1" >&2; }; '
+_NOTED = """
+sleep() { echo "slept $1" >&2; }
+note() { for word; do :; done; echo "asked $word" >&2; false; }
+nslookup() { note "$@"; }; getent() { note "$@"; }; curl() { note "$@"; }; wget() { note "$@"; }
+bash() { note "$@"; }
+"""
 
 
 def available(program: str) -> bool:
@@ -26,7 +31,7 @@ def run(command: list[str], code: str = "") -> str:
     stderr = done.stderr.decode("utf-8", "replace")
     for seconds in re.findall(r"^slept (\d+)$", stderr, re.M):
         clock.wait(seconds)
-    looked_up.update(re.findall(r"^asked (\S+)$", stderr, re.M))
+    looked_up.update(re.findall(r"^asked (.+)$", stderr, re.M))
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -44,17 +49,35 @@ def listed(request: Request) -> Response:
     return page(f"<pre>{escape(run(command))}</pre>")
 
 
+def previewing(request: Request) -> Response:
+    """Fetches whatever address it finds in a text, and runs nothing."""
+    host = inputs(request)["host"]
+    for address in re.findall(r"https?://[^\s'\"|;&#)>]+", host):
+        looked_up.add(address)
+    return page(f"<p>{escape(host)}</p>")
+
+
+def logging(request: Request) -> Response:
+    """Writes the value to a log that reads the lookups in it, as Log4j 2 did."""
+    text = inputs(request)["host"]
+    nested = re.compile(r"\$\{(?:lower:|upper:|[^${}]*:-)([^${}]*)\}")
+    while nested.search(text):
+        text = nested.sub(r"\1", text)
+    looked_up.update(re.findall(r"\$\{jndi:ldap://([^}]+)\}", text))
+    return page("<p>Noted.</p>")
+
+
 def filtered(request: Request) -> Response:
     host = inputs(request)["host"]
     if not re.fullmatch(r"[\w.-]+", host):
         return page("<p>That is no host name.</p>", 400)
-    return page(f"<pre>{escape(run(['sh', '-c', f'echo route to {host}']))}</pre>")
+    return page(f"<pre>{escape(run(['sh', '-c', f'{_NOTED}echo route to {host}']))}</pre>")
 
 
 def without_semicolons(request: Request) -> Response:
     """Takes out what it knows, and leaves the pipe."""
     host = inputs(request)["host"].replace(";", "").replace("&", "").replace("\n", "")
-    return page(f"<pre>{escape(run(['sh', '-c', f'echo route to {host}']))}</pre>")
+    return page(f"<pre>{escape(run(['sh', '-c', f'{_NOTED}echo route to {host}']))}</pre>")
 
 
 def _program(*command: str) -> Handler:
@@ -163,6 +186,10 @@ PAIRS: tuple[Pair, ...] = (
     _command("rce-time", "single quotes", _quiet("echo 'HOST'")),
     _command("rce-time", "double quotes", _quiet('echo "HOST"')),
     _command("rce-oob", "bare word", _quiet("echo HOST")),
+    _command("rce-oob", "single quotes", _quiet("echo 'HOST'"), previewing),
+    _command("rce-oob", "double quotes", _quiet('echo "HOST"'), filtered),
+    _command("rce-oob", "separators taken out", without_semicolons, filtered),
+    _command("rce-jndi-oob", "lookups in a log", logging, previewing),
     _code("rce-eval-time", "Python", _python_quietly, _python_literal),
     _code("rce-python", "expression", _python("VALUE"), _python_literal),
     _code("rce-python", "inside a call", _python("len('VALUE') and 'VALUE'"), _calculator),

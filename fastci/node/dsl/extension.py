@@ -20,6 +20,7 @@ from fastci.node.dsl.requests import (
     Sending,
     encode,
     harmless_template,
+    is_address,
     is_harmless,
     sent,
     unchanged,
@@ -36,6 +37,7 @@ TESTRUN = "testrun"
 
 _ARRAY_INDEX = re.compile(r"_ARRAY_\d+")
 _MOST_INSIDE = 12
+_NAMED_ONLY = "STR_MARKER http://DNS_MARKER/ STR_MARKER"
 _NO_CALLBACKS = NoCallbacks()
 
 
@@ -274,6 +276,24 @@ class Extension:
         method = like.method if like and like.method in METHODS else self.methods[0]
         template = harmless_template(point, markers)
         return self.craft(point, template, method, fresh, markers)
+
+    def inert(
+        self, request: Request, point: Point | None, markers: MarkerSource, *, like: Attack
+    ) -> Attack | None:
+        """A request beside one that is called back, that names the node's address in plain text and no more.
+
+        Where the attack itself is no more than an address, it is the harmless request of `control`.
+        """
+        if self.sends or point is None or is_address(like.template):
+            return self.control(request, point, markers, like=like)
+        # Another template than the payload's, so the prolog stays away: the document only names the address.
+        template = like.template + " " if self.prolog else _NAMED_ONLY
+        return self.craft(point, template, like.method or self.methods[0], markers.fresh(), markers)
+
+    def unheard(self, fresh: Markers) -> bool:
+        """Whether some of it waits for a callback that cannot come."""
+        texts = (*(payload + self.prolog for payload in self.payloads), *map(str, self.sendings))
+        return any("DNS_MARKER" in text and not fresh.carries(text) for text in texts)
 
     def detect(
         self, attack: Attack, response: Response, callbacks: Callbacks = _NO_CALLBACKS

@@ -12,6 +12,9 @@ from fastci.node.points import Point, list_points
 
 _NUMBER = re.compile(rb"\s*-?\d+(?:\.\d+)?\s*")
 _MARKER = re.compile(r"[A-Z]+_MARKER")
+_ADDRESS = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.-]*:)*[/\\]*[^\s<>\"'`$|;&(){}]*DNS_MARKER[^\s<>\"'`$|;&(){}]*"
+)
 _HARMLESS = re.compile(r"[A-Za-z0-9 ]*")
 _SAFE_IN_TARGET = "".join(chr(c) for c in range(0x21, 0x7F))
 _DOCUMENT = re.compile(r"(.*?_XML)_")
@@ -30,6 +33,11 @@ class Sending:
 def is_harmless(template: str) -> bool:
     """Whether a payload is letters, digits and markers only: no application minds those."""
     return _HARMLESS.fullmatch(_MARKER.sub("m", template)) is not None and "CALC_MARKER" not in template
+
+
+def is_address(template: str) -> bool:
+    """Whether a payload is the address of DNS_MARKER and no more, with a scheme or without."""
+    return _ADDRESS.fullmatch(template) is not None
 
 
 def harmless_template(point: Point, source: MarkerSource) -> str:

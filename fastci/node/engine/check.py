@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fastci import results
-from fastci.node.dsl import Extension, MarkerSource
+from fastci.node.dsl import Attack, Extension, MarkerSource
+from fastci.node.engine.called_back import CalledBack, confirm_at_once, confirm_later
 from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.confirm import Answer, Probe
 from fastci.node.engine.control import Standing, Verdict, compare, is_login
+from fastci.node.engine.hearing import Ear, Hearing, Undecided, Waiting
 from fastci.node.engine.oracles import ORACLES
 from fastci.node.engine.people import Company
 from fastci.node.engine.plan import Item, Phase
@@ -17,6 +19,7 @@ from fastci.node.engine.screen import Screen
 from fastci.node.engine.sender import Channel, Reply, TargetDown
 from fastci.node.engine.unique import find_unique
 from fastci.node.message import Request
+from fastci.node.oob import Spelling
 from fastci.node.points import Point, list_points
 
 _SLOWEST_USEFUL = 10.0
@@ -60,6 +63,7 @@ class Found:
     point: str
     route: str
     evidence: results.Evidence
+    confidence: results.Confidence = "confirmed"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -131,7 +135,7 @@ class CheckRunner:
 
     `seed` fixes the markers: each extension at each point of a baseline has its own stream of them.
     `on_found` is told of every vulnerability as soon as it is proven. `alone`: nothing else runs meanwhile.
-    `company` is who else the record knows.
+    `company` is who else the record knows, `hearing` what callbacks mean.
     """
 
     def __init__(
@@ -144,6 +148,7 @@ class CheckRunner:
         on_found: Callable[[Check, Found], None],
         alone: bool,
         company: Company,
+        hearing: Hearing,
     ) -> None:
         self._check = check
         self._channel = channel
@@ -152,6 +157,7 @@ class CheckRunner:
         self._on_found = on_found
         self._alone = alone
         self._company = company
+        self._hearing = hearing
         self._screen = Screen()
         self._renewed = False
         self._control = Reply.none()
@@ -196,6 +202,8 @@ class CheckRunner:
         for job in jobs:
             for point in job.points or (None,):
                 await self._attack_safely(job, point)
+        for waiting in list(self._hearing.heard(check)):
+            await self._look_into(waiting)
 
     async def _look(self) -> Verdict:
         """Send the unmodified request and judge the answer, with a new session where the old one is lost."""
@@ -285,33 +293,25 @@ class CheckRunner:
             row.requests += self._channel.sent - sent
             if row.state == "skipped" and (self._channel.sent > sent or extension.oracle == "passive"):
                 row.state, row.reason = "tested", ""
+            elif row.state == "impossible" and self._channel.sent > sent:
+                row.state = "tested"
+            self._note_unheard(row, extension)
 
     async def _attack(self, job: Job, point: Point | None) -> bool:
         """Send the attacks of a job at a point; False when the session was lost on the way and is new now."""
         name = point.name if point else ""
-        item, extension = self._check.item, job.extension
-        probe = Probe(
-            channel=self._channel,
-            extension=extension,
-            request=job.request,
-            point=point,
-            control=self._control,
-            markers=MarkerSource(marker_seed(self._seed, item.baseline.id, extension.name, name)),
-            observers=item.observers.get(name, ()) if point else _all_observers(item),
-            recorded=item.baseline.response,
-            company=self._company,
-            reads=item.phase is Phase.READ or is_login(job.request.target),
-        )
+        extension = job.extension
+        probe = await self._probe(extension, job.request, point)
         if extension.builtin and (reason := await self._screen.reason_against(probe)):
             self._check.rows[name, extension.type].reason = reason
             return True
         oracle = ORACLES[extension.oracle] if extension.oracle else None
-        send, usual = self._channel.send, self._control.response.status
-        for attack in extension.attacks(job.request, point, probe.markers):
+        usual = self._control.response.status
+        for number, attack in enumerate(extension.attacks(job.request, point, probe.markers)):
             if oracle is not None:
                 evidence = await oracle(probe, attack)
             else:
-                reply = await send(attack.request)
+                reply = await probe.send(attack, number=number)
                 if reply.response.status == usual and probe.shows_nothing(attack, reply):
                     self._refusals = 0
                     continue
@@ -320,14 +320,104 @@ class CheckRunner:
                     if await self._session_was_renewed(answer):
                         return False
                     continue
-                evidence = await probe.confirm(attack, answer)
+                evidence = await self._confirm(probe, attack, answer)
             if evidence is not None:
-                route = item.route if extension.per == "route" else "*"
-                found = Found(extension=extension, point=attack.point, route=route, evidence=evidence)
-                self._check.found.append(found)
-                self._on_found(self._check, found)
+                self._add(self._found(extension, attack.point, evidence))
                 return True
         return True
+
+    async def _probe(
+        self, extension: Extension, request: Request, point: Point | None, *, again: str = ""
+    ) -> Probe:
+        """`again` tells the markers from those of an earlier probe at the same place."""
+        name = point.name if point else ""
+        item = self._check.item
+        ear, spelling = None, Spelling()
+        if extension.detection.callbacks:
+            spelling, peer = await self._hearing.place(self._channel.target.origin)
+            ear = Ear(
+                hearing=self._hearing, check=self._check, extension=extension, point=name, peer=peer,
+                spelling=spelling,
+            )  # fmt: skip
+        seed = marker_seed(self._seed, item.baseline.id, extension.name, name + again)
+        return Probe(
+            channel=self._channel,
+            extension=extension,
+            request=request,
+            point=point,
+            control=self._control,
+            markers=MarkerSource(seed, spelling.template),
+            observers=item.observers.get(name, ()) if point else _all_observers(item),
+            recorded=item.baseline.response,
+            company=self._company,
+            reads=item.phase is Phase.READ or is_login(request.target),
+            ear=ear,
+        )
+
+    async def _confirm(self, probe: Probe, attack: Attack, answer: Answer) -> results.Evidence | None:
+        if answer.match is None or not answer.match.called_back:
+            return await probe.confirm(attack, answer)
+        self._hearing.judge(attack.markers.domain)
+        return self._decided(probe, await confirm_at_once(probe, attack, answer))
+
+    def _decided(self, probe: Probe, called: CalledBack | None) -> results.Evidence | None:
+        """The evidence where callbacks decide now; what only the end of the run can decide is put down."""
+        if called is None or called.settled:
+            return called.evidence if called else None
+        point = probe.point.name if probe.point else ""
+        found = self._found(probe.extension, point, called.evidence)
+        self._hearing.undecided.append(
+            Undecided(check=self._check, found=found, again=called.again, control=called.control)
+        )
+        return None
+
+    async def look_into(self, waiting: Waiting) -> None:
+        """Decide on a request of this check that was called back when its test set had ended."""
+        check, sent = self._check, self._channel.sent
+        try:
+            await self._look()
+            await self._look_into(waiting)
+        except (TargetDown, SessionLost) as error:
+            check.error = check.error or f"Connection failed: {error}"
+        except Exception as error:
+            check.broken(waiting.extension, waiting.point, error)
+        check.requests += self._channel.sent - sent
+        if check.found:
+            check.state = "failed"
+
+    async def _look_into(self, waiting: Waiting) -> None:
+        extension, name = waiting.extension, waiting.point
+        waiting.judged = True
+        request = extension.modified(self._request)
+        point = next((p for p in list_points(request) if p.name == name), None) if name else None
+        if (name and point is None) or (point and self._check.has(extension.type, point)):
+            return
+        probe = await self._probe(extension, request, point, again=f" {waiting.number} again")
+        sent = self._channel.sent
+        evidence = self._decided(probe, await confirm_later(probe, waiting))
+        self._check.rows.setdefault((name or "*", extension.type), _Row()).requests += (
+            self._channel.sent - sent
+        )
+        if evidence is not None:
+            self._add(self._found(extension, name, evidence))
+
+    def _found(self, extension: Extension, point: str, evidence: results.Evidence) -> Found:
+        route = self._check.item.route if extension.per == "route" else "*"
+        return Found(extension=extension, point=point, route=route, evidence=evidence)
+
+    def _add(self, found: Found) -> None:
+        self._check.found.append(found)
+        self._on_found(self._check, found)
+
+    def _note_unheard(self, row: _Row, extension: Extension) -> None:
+        """Say at a point what could not be shown there for want of a way to call back."""
+        spelling = self._hearing.known(self._channel.target.origin)
+        if not extension.detection.callbacks or not spelling.reason:
+            return
+        if extension.unheard(MarkerSource(0, spelling.template).fresh()):
+            if row.state == "skipped":
+                row.state, row.reason = "impossible", spelling.reason
+            row.reason = row.reason or spelling.reason
 
     async def _session_was_renewed(self, answer: Answer) -> bool:
         """Several refusals in a row may mean that the session is gone: the control tells.

@@ -5,18 +5,21 @@ with fresh markers shows it again, and a harmless value at the same point does n
 rule 2).
 """
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastci import results
-from fastci.node.dsl import Attack, Extension, MarkerSource, Match
+from fastci.node.dsl import Attack, Extension, MarkerSource, Match, NoCallbacks
 from fastci.node.engine.control import is_login
+from fastci.node.engine.hearing import Ear
 from fastci.node.engine.people import Company
 from fastci.node.engine.sender import Channel, Reply
 from fastci.node.message import Request, Response
 from fastci.node.points import Point
 
 _MOST_HOPS = 3
+_NOTHING_HEARD = NoCallbacks()
 _BODY_FIELDS = frozenset(
     {b"content-type", b"content-length", b"transfer-encoding", b"content-encoding", b"expect"}
 )
@@ -43,7 +46,8 @@ class Probe:
     `request` is what attacks are made from, `point` is None for an extension that sends requests of its own.
     `control` is the answer to the unmodified baseline, `recorded` the recorded one without its body.
     `observers` are pages that may show stored values, `company` is who else the record knows,
-    `reads` whether the baseline, by its method and address, only reads (or logs in).
+    `reads` whether the baseline, by its method and address, only reads (or logs in). `ear` hears callbacks,
+    None where the extension wants none.
     """
 
     channel: Channel
@@ -56,14 +60,28 @@ class Probe:
     recorded: Response | None = None
     company: Company = field(default_factory=Company)
     reads: bool = False
+    ear: Ear | None = None
 
     def by(self, extension: Extension) -> "Probe":
         """The same place with the eyes of another extension."""
-        return replace(self, extension=extension)
+        return replace(self, extension=extension, ear=None)
 
-    async def ask(self, attack: Attack) -> Answer:
+    async def ask(self, attack: Attack, *, is_control: bool = False) -> Answer:
         """Send an attack and look at its answer, then at where it redirects, then at the observers."""
-        return await self.look(attack, await self.channel.send(attack.request))
+        return await self.look(attack, await self.send(attack, is_control=is_control))
+
+    async def send(self, attack: Attack, *, number: int = 0, is_control: bool = False) -> Reply:
+        """Send an attack.
+
+        Where callbacks are heard it stays known as the `number`-th of its extension at this point, or as one
+        that makes no candidate (`is_control`).
+        """
+        if self.ear is None or not attack.markers.hears:
+            return await self.channel.send(attack.request)
+        waiting = self.ear.expect(attack, number, is_control=is_control)
+        reply = await self.channel.send(attack.request)
+        waiting.ended = time.monotonic()
+        return reply
 
     def shows_nothing(self, attack: Attack, direct: Reply) -> bool:
         """Whether an answer came that ends the matter: no effect in it, and no other page to look at."""
@@ -72,27 +90,30 @@ class Probe:
             status != 0
             and not 300 <= status < 400
             and not self.observers
-            and self.extension.detect(attack, direct.response) is None
+            and self._match(attack, direct) is None
         )
 
     async def look(self, attack: Attack, direct: Reply) -> Answer:
         """What this answer to the attack leads to."""
         status = direct.response.status
+        if (status or self.ear) and (match := self._match(attack, direct)):
+            return Answer(direct=direct, match=match, shown=direct)
         if not status:
             return Answer(direct=direct)
-        if match := self.extension.detect(attack, direct.response):
-            return Answer(direct=direct, match=match, shown=direct)
         if 300 <= status < 400:
             async for target, reply in self._follow(attack.request, direct):
-                if match := self.extension.detect(attack, reply.response):
+                if match := self._match(attack, reply):
                     note = f"shown by {target}, where the answer redirects to"
                     return Answer(direct=direct, match=match, shown=reply, note=note)
         for page in self.observers:
             reply = await self.channel.send(page)
-            if reply.response.status and (match := self.extension.detect(attack, reply.response)):
+            if reply.response.status and (match := self._match(attack, reply)):
                 note = f"stored: shown by {_address(page)}, read afterwards"
                 return Answer(direct=direct, match=match, shown=reply, note=note)
         return Answer(direct=direct)
+
+    def _match(self, attack: Attack, reply: Reply) -> Match | None:
+        return self.extension.detect(attack, reply.response, self.ear or _NOTHING_HEARD)
 
     async def confirm(self, attack: Attack, answer: Answer) -> results.Evidence | None:
         """The evidence when the candidate holds, None when it does not."""

@@ -49,7 +49,7 @@ def _finding(number: str, group: Sequence[tuple[Check, Found]]) -> results.Findi
         description=extension.description,
         point=first.point,
         route=first.route,
-        confidence="confirmed",
+        confidence=first.confidence,
         evidence=first.evidence,
         places=places,
         cwe=list(extension.cwe or (facts.cwe if facts else ())),

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 from fastci import __version__, results
 from fastci.config import Settings
@@ -13,6 +13,7 @@ from fastci.node.engine.check import Check
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.scheduler import Task
 from fastci.node.engine.work import Outcome, OwnWork, SharedWork, Work, processes_of
+from fastci.node.oob import Log, Offer, listen
 from fastci.node.policy import Policy
 from fastci.node.store import Baseline, Record
 
@@ -51,21 +52,26 @@ async def run_tests(
         if settings.test_run_stop_on_first_fail:
             halt.set()
 
-    task = Task(
-        settings=settings,
-        policy=policy,
-        extensions=extensions,
-        credentials=credentials or Credentials(),
-    )
-    processes = processes_of(settings.processes)
-    work: Work
-    if processes > 1 and record.path.is_file():
-        say(f"[info] {processes} processes share the baselines")
-        work = SharedWork(task, record, processes, say=say, on_found=on_found)
-    else:
-        work = OwnWork(task, baselines, say=say, on_found=on_found)
-    interrupted = await _watch(work, record, say, stop, halt)
-    outcome = await work.finish()
+    async with AsyncExitStack() as stack:
+        offer, log = Offer(), Log("")
+        if any(e.detection.callbacks and policy.ever_tries(e.type, e.builtin) for e in extensions):
+            offer, log = await stack.enter_async_context(listen(settings, say))
+        task = Task(
+            settings=settings,
+            policy=policy,
+            extensions=extensions,
+            credentials=credentials or Credentials(),
+            offer=offer,
+        )
+        processes = processes_of(settings.processes)
+        work: Work
+        if processes > 1 and record.path.is_file():
+            say(f"[info] {processes} processes share the baselines")
+            work = SharedWork(task, record, processes, say=say, on_found=on_found, log=log)
+        else:
+            work = OwnWork(task, baselines, say=say, on_found=on_found, log=log)
+        interrupted = await _watch(work, record, say, stop, halt)
+        outcome = await work.finish()
     complete = outcome.whole and not (interrupted or halt.is_set())
     return _sum_up(
         outcome, run_id, settings, record, policy, start=start, interrupted=interrupted, complete=complete

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fastci import results
 from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension, Memory
 from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
 from fastci.node.engine.client import WireClient
+from fastci.node.engine.hearing import Hearing, Waiting
 from fastci.node.engine.observers import Observers
 from fastci.node.engine.people import Company, People
 from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, skipped
@@ -17,6 +18,7 @@ from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
 from fastci.node.message import Request
+from fastci.node.oob import Log, Offer
 from fastci.node.points import Point, list_points
 from fastci.node.policy import Policy
 from fastci.node.route import route_names
@@ -47,6 +49,7 @@ class Task:
     policy: Policy
     extensions: Sequence[Extension]
     credentials: Credentials
+    offer: Offer = field(default_factory=Offer)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +66,7 @@ class Scheduler:
     """Tests a share of a record. `checks` and `done` may be read at any time.
 
     `say` takes console lines, `on_found` is told of each vulnerability, `gate` is awaited before each of
-    STEPS: in a run of several processes it waits for the others.
+    STEPS: in a run of several processes it waits for the others. `log` has the run's callbacks.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Scheduler:
         on_found: Callable[[], None],
         gate: Callable[[str], Awaitable[None]],
         share: Share,
+        log: Log | None = None,
     ) -> None:
         settings = task.settings
         self._settings = settings
@@ -92,6 +96,7 @@ class Scheduler:
         self._modifying = sorted(modifying, key=lambda e: e.rank)
         self._sending = [e for e in task.extensions if e.sends and policy.tries(e.type, e.builtin)]
         self._memory = Memory()
+        self._hearing = Hearing(offer=task.offer, log=log or Log(task.offer.word), say=say)
         self._sessions = Sessions(self._scope)
         self._people = People(self._scope)
         self.sender = Sender(
@@ -104,15 +109,20 @@ class Scheduler:
         self._put_off: list[Prepared] = []
         self._alone = False
         self._sources: dict[str, Iterator[Prepared | None]] = {}
+        self._destroying: list[Item] = []
 
     async def work(self, baselines: Iterable[Baseline]) -> None:
         """Go through all of the steps. May be cancelled at any time."""
         self._plan(baselines)
         try:
             for step in STEPS:
+                if step == "destroy" and self._destroying:
+                    await self._hear_out()
                 await self._gate(step)
                 self._alone = step in ("alone", "destroy")
                 await self._work_off(self._sources[step], 1 if self._alone else self._settings.workers)
+            await self._hear_out()
+            self._decide_the_rest()
         finally:
             self.sender.client.close()
 
@@ -129,12 +139,56 @@ class Scheduler:
             skip_duplicates=self._settings.fast_skip_duplicates,
             excluded_extensions=self._settings.file_extensions_to_exclude,
         )
+        self._destroying = plan.later(Phase.DESTROY)
         self._sources = {
             "read": self._reading(plan),
             "change": (self._prepare(item) for item in plan.later(Phase.CHANGE)),
             "alone": iter(self._put_off),
             "destroy": (self._prepare(item) for item in plan.later(Phase.DESTROY)),
         }
+
+    async def _hear_out(self) -> None:
+        """Listen on for a while, then look into what was called back after its test set had ended."""
+        await self._hearing.linger(self._settings.fast_oob_wait)
+        limit = asyncio.Semaphore(self._settings.workers)
+
+        async def look_into(waiting: Waiting) -> None:
+            async with limit:
+                item = waiting.check.item
+                request = self._scope.request(item.baseline)
+                company = self._people.company(item.target.origin, request)
+                await self._runner(waiting.check, request, company).look_into(waiting)
+
+        await asyncio.gather(*(look_into(waiting) for waiting in self._hearing.heard()))
+
+    def _decide_the_rest(self) -> None:
+        """At the end: flaws that are called back by the target's own time, once or twice by now."""
+        hearing = self._hearing
+        for case in hearing.undecided:
+            extension = case.found.extension
+            known = any(
+                f.extension.type == extension.type and f.point == case.found.point for f in case.check.found
+            )
+            if known or hearing.kinds(case.control):
+                continue
+            twice = bool(hearing.kinds(case.again))
+            found = replace(case.found, confidence="confirmed" if twice else "firm")
+            case.check.found.append(found)
+            case.check.state = "failed"
+            self._tell_found(case.check, found)
+
+    def _runner(self, check: Check, request: Request, company: Company) -> CheckRunner:
+        rate = self._settings.fast_baseline_rps
+        return CheckRunner(
+            check,
+            Channel(self.sender, check.item.target, self._sessions, rate=rate),
+            request,
+            seed=self._settings.fast_seed,
+            on_found=self._tell_found,
+            alone=self._alone,
+            company=company,
+            hearing=self._hearing,
+        )
 
     def list_the_rest(self) -> None:
         """After a cancelled `work`: add what was not begun to `checks`, as far as that takes no time."""
@@ -269,22 +323,11 @@ class Scheduler:
     async def _check(self, prepared: Prepared) -> None:
         check = prepared.check
         place = check.item.place
-        rate = self._settings.fast_baseline_rps
-        channel = Channel(self.sender, check.item.target, self._sessions, rate=rate)
         name = f"test set for baseline #{place.baseline}"
         policy = self._policy.name
         self._say(f"[info] Running a {name} {place.method} {place.url}, policy {policy}")
-        runner = CheckRunner(
-            check,
-            channel,
-            prepared.request,
-            seed=self._settings.fast_seed,
-            on_found=self._tell_found,
-            alone=self._alone,
-            company=prepared.company,
-        )
         try:
-            await runner.run(prepared.jobs)
+            await self._runner(check, prepared.request, prepared.company).run(prepared.jobs)
         except NotNow:
             self._put_off.append(prepared)
             self._say(f"[info] The {name} is put off: it needs fresh tokens")

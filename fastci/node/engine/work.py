@@ -19,6 +19,7 @@ import uvloop
 from fastci import results
 from fastci.node.engine.check import Check
 from fastci.node.engine.scheduler import STEPS, Scheduler, Share, Task
+from fastci.node.oob import Callback, Log
 from fastci.node.store import Baseline, Record, Store
 
 _GRACE = 8.0
@@ -68,10 +69,11 @@ class OwnWork:
         *,
         say: Callable[[str], None],
         on_found: Callable[[], None],
+        log: Log,
     ) -> None:
         self._baselines = baselines
         self._ended = False
-        self._scheduler = Scheduler(task, say=say, on_found=on_found, gate=no_gate, share=Share())
+        self._scheduler = Scheduler(task, say=say, on_found=on_found, gate=no_gate, share=Share(), log=log)
 
     async def run(self) -> None:
         await self._scheduler.work(self._baselines)
@@ -87,7 +89,7 @@ class OwnWork:
 
 
 class SharedWork:
-    """Spread over processes. Each tells (word, what) over its pipe and is told a step, or "stop"."""
+    """Spread over processes. Each tells (word, what) over its pipe, and is told steps, callbacks, "stop"."""
 
     def __init__(
         self,
@@ -97,7 +99,9 @@ class SharedWork:
         *,
         say: Callable[[str], None],
         on_found: Callable[[], None],
+        log: Log,
     ) -> None:
+        log.tell(self._pass_on)
         self._say = say
         self._on_found = on_found
         self._outcomes = [Outcome() for _ in range(count)]
@@ -145,6 +149,13 @@ class SharedWork:
             process.terminate()
             await loop.run_in_executor(None, process.join, _GRACE)
         return _summed(self._outcomes)
+
+    def _pass_on(self, callback: Callback) -> None:
+        """One process listens; whose token it is the others know themselves."""
+        for index, pipe in enumerate(self._pipes):
+            if not self._over[index].is_set():
+                with contextlib.suppress(OSError):
+                    pipe.send(callback)
 
     def _hear(self, index: int) -> None:
         try:
@@ -228,6 +239,7 @@ def _be_a_share(task: Task, record: Record, share: Share, pipe: Connection) -> N
 async def _work_on_share(task: Task, record: Record, share: Share, pipe: Connection) -> None:
     loop = asyncio.get_running_loop()
     orders: asyncio.Queue[str] = asyncio.Queue()
+    log = Log(task.offer.word)
 
     def tell(word: str, what: Any = None) -> None:
         pipe.send((word, what))
@@ -238,7 +250,9 @@ async def _work_on_share(task: Task, record: Record, share: Share, pipe: Connect
         except (EOFError, OSError):
             order = "stop"
             loop.remove_reader(pipe.fileno())
-        if order == "stop":
+        if isinstance(order, Callback):
+            log.add(order)
+        elif order == "stop":
             work.cancel()
         else:
             orders.put_nowait(order)
@@ -253,6 +267,7 @@ async def _work_on_share(task: Task, record: Record, share: Share, pipe: Connect
         on_found=lambda: tell("found"),
         gate=gate,
         share=share,
+        log=log,
     )
 
     async def report() -> None:
