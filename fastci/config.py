@@ -480,6 +480,10 @@ class Settings:
         ANY, "", "Docker network that the node joins; `host` for the machine's own", ALL, side=Side.CI,
         ours=True, shown_default="the one that the job itself is in",
     )  # fmt: skip
+    fast_memory: str = _row(
+        _text("a size like 512m or 4g", r"[1-9]\d{0,5}[mgMG]"), "4g", "memory that the node's container may "
+        "use", ALL, side=Side.CI, ours=True,
+    )  # fmt: skip
     fast_port: int = _row(
         _whole(0, 65535), 0, "port of this machine where the recording proxy is published", REC,
         side=Side.CI, ours=True, shown_default="a free one",

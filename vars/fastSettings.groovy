@@ -65,6 +65,7 @@ List<String> call(Map given, List<String> own) {
         image: 'FAST_IMAGE',
         baseImage: 'FAST_BASE_IMAGE',
         network: 'FAST_NETWORK',
+        memory: 'FAST_MEMORY',
         port: 'FAST_PORT',
         workspace: 'FAST_WORKSPACE',
         testOnFailure: 'FAST_TEST_ON_FAILURE',

@@ -27,6 +27,8 @@ def run(command: tuple[str, ...], verbose: bool, **given: str | None) -> ExitSta
                 promise.testing = testing
 
                 def walk() -> ExitStatus:
+                    # What lacks is told now, not after the tests have run.
+                    testing.given_files()
                     recording.check_target()
                     recording.start_recording()
                     recording.prepare_settings()

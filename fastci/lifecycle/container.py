@@ -61,7 +61,6 @@ _LIMITS: dict[str, Any] = {
     "tmpfs": {"/tmp": "size=256m,mode=1777"},
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges:true"],
-    "mem_limit": "4g",
     "pids_limit": 512,
 }
 """What our node does without; an image that is not ours may need more."""
@@ -237,15 +236,16 @@ class ContainerRuntime:
     # the life of a node
 
     def start(self, launch: Launch) -> Node:
-        name = f"fast-{launch.mode}-{uuid.uuid4().hex[:8]}"
         if self._attachment.shares and not node_port_is_free(launch, self.ours):
             raise UsageError(
                 f"port {network.NODE_PORT} of {self._attachment.why} is taken",
                 why="an image that is not this project's listens on no other port",
                 hint="end what listens there, or give the node a Docker network of its own in FAST_NETWORK",
             )
+        with _speaking("the node's container cannot be made"):
+            container = self._create(launch)
+        name = str(container.name)
         with _speaking(f"the node's container {name} cannot be started"):
-            container = self._client.containers.create(self._image, **self._options(name, launch))
             node = Node(id=str(container.id), name=name, labels=launch.labels, ours=self.ours)
             try:
                 self._bring(node, launch)
@@ -258,6 +258,17 @@ class ContainerRuntime:
                 raise
         return node
 
+    def _create(self, launch: Launch) -> Any:
+        """The container under a name that nobody has."""
+        while True:
+            name = f"fast-{launch.mode}-{uuid.uuid4().hex[:8]}"
+            try:
+                return self._client.containers.create(self._image, **self._options(name, launch))
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+                self._waiter.check()
+
     def _options(self, name: str, launch: Launch) -> dict[str, Any]:
         attachment, labels = self._attachment, launch.labels.render()
         options: dict[str, Any] = {
@@ -269,7 +280,9 @@ class ContainerRuntime:
         }
         if self.ours:
             volume = Mount(target=str(_HOME), source=None, type="volume", labels=labels)
-            options |= {**_LIMITS, "mounts": [volume]}
+            memory = self._settings.fast_memory
+            # No swap beyond it: a node that thrashes would be worse than one that is killed.
+            options |= {**_LIMITS, "mounts": [volume], "mem_limit": memory, "memswap_limit": memory}
         if attachment.network:
             options["network"] = attachment.network
         else:
@@ -314,10 +327,10 @@ class ContainerRuntime:
                 return Ended(status=None, reason="its container was removed by somebody else")
         if state["Status"] in ("created", "running", "paused", "restarting"):
             return None
-        reason = (
-            "the kernel killed it: out of memory" if state.get("OOMKilled") else str(state.get("Error", ""))
-        )
-        return Ended(status=int(state["ExitCode"]), reason=reason)
+        if state.get("OOMKilled"):
+            reason = f"the kernel killed it: out of memory (FAST_MEMORY={self._settings.fast_memory})"
+            return Ended(status=int(state["ExitCode"]), reason=reason)
+        return Ended(status=int(state["ExitCode"]), reason=str(state.get("Error", "")))
 
     def proxy_url(self, node: Node) -> str:
         with _speaking(f"the node {node.name} cannot be asked where it is"):

@@ -34,6 +34,7 @@ class Recording:
         self._node: Node | None = None
         self._command: subprocess.Popen[bytes] | None = None
         self._lost: FatalError | None = None
+        self._unseen = False
 
     def check_target(self) -> None:
         """Raises TechnicalError when the target is not there, seen from where the node will be."""
@@ -160,19 +161,35 @@ class Recording:
         return status if status >= 0 else 128 - status
 
     def _look_at_recorder(self) -> None:
-        """Tell at once when the recorder is gone; the tests go on, and what it kept is kept."""
+        """Tell at once when the recorder is gone; the tests go on, and what it kept is kept.
+
+        An engine that does not answer may come back, and the recorder may have gone on without it.
+        """
         if self._node is None or self._lost is not None:
             return
         runtime = self._stage.runtime
         try:
             ended = runtime.ended(self._node)
-            if ended is None:
-                return
-            log = runtime.log(self._node)
-            self._lost = nodes.explain_end(log, ended, "the recorder ended while the tests ran")
+            log = runtime.log(self._node) if ended is not None else ""
         except FatalError as error:
-            self._lost = error
-        self._stage.listener.note(f"the recorder is gone: {self._lost.what}")
+            if not self._unseen:
+                self._stage.listener.note(f"the recorder cannot be seen: {error.what}: {error.why}")
+            self._unseen = True
+            return
+        if self._unseen:
+            self._stage.listener.note("the recorder can be seen again")
+            self._unseen = False
+        if ended is not None:
+            self._lost = nodes.explain_end(log, ended, "the recorder ended while the tests ran")
+            self._stage.listener.note(f"the recorder is gone: {self._lost.what}")
+
+    def _wait_for_sight(self) -> None:
+        """Give an engine that is started anew time to come back; after that its error is the answer."""
+        since = self._stage.waiter.now()
+        self._look_at_recorder()
+        while self._unseen and self._stage.waiter.now() - since < self._stage.settings.fast_stop_timeout:
+            self._stage.waiter.pause(_CHECK_PERIOD)
+            self._look_at_recorder()
 
     def stop_recording(self) -> str:
         """Stop and remove the recorder, bring its record; returns the record's id.
@@ -187,7 +204,7 @@ class Recording:
                     hint="start one with fastci record, from the same folder",
                 )
             recorder = self._node
-            self._look_at_recorder()
+            self._wait_for_sight()
             ended = nodes.end(
                 self._stage.runtime, recorder, self._stage.waiter, self._stage.settings.fast_stop_timeout
             )

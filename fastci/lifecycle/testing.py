@@ -8,7 +8,7 @@ from pathlib import Path
 from fastci.config import Mode
 from fastci.errors import ExitStatus, FatalError, TechnicalError
 from fastci.lifecycle import nodes
-from fastci.lifecycle.runtime import Ended, Node, Place
+from fastci.lifecycle.runtime import Ended, Node, NodeFile, Place
 from fastci.lifecycle.stage import Stage
 from fastci.results import Run, parse_document
 
@@ -32,14 +32,18 @@ class SecurityTesting:
         self._run_id = ""
         self.reports: list[Path] = []
 
+    def given_files(self) -> list[NodeFile]:
+        """What the user gives to the node. Raises UsageError for a policy or a folder that is not there."""
+        given_names = {name for name, value in self._stage.environ.items() if value.strip()}
+        return self._stage.workspace.given_files(self._stage.settings, given_names)
+
     def test(self, record_id: str = "") -> Ended:
         """Run a testing node to its end with this record, or with the one that it chooses itself."""
         with self._stage.step(6) as note:
             stage, workspace = self._stage, self._stage.workspace
             stage.sweep()
             chosen = record_id or stage.settings.test_record_id
-            given_names = {name for name, value in stage.environ.items() if value.strip()}
-            files = workspace.given_files(stage.settings, given_names)
+            files = self.given_files()
             given = {"TEST_RECORD_ID": chosen}
             if stage.runtime.ours:
                 files += workspace.record_files(chosen)

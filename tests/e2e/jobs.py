@@ -34,7 +34,7 @@ class _Threads(http.server.ThreadingHTTPServer):
 
 
 class Target:
-    """A small web application on one address: /echo reflects raw, /safe escapes, /sql breaks on a quote.
+    """A small web application on one address: /echo reflects raw, /safe escapes, /sql breaks on a quote, /big is 96 MB.
 
     It answers with `status`, and keeps whoever asks waiting while it is not `open`.
     """
@@ -60,6 +60,8 @@ class Target:
                     body = f"<p>{value}</p>"
                 elif parts.path == "/sql":
                     body = "You have an error in your SQL syntax" if "'" in value else "<p>rows</p>"
+                elif parts.path == "/big":
+                    body = "x" * (96 << 20)
                 self.send_response(target.status)
                 content = f"<html><body>{body}</body></html>".encode()
                 self.send_header("Content-Type", "text/html; charset=utf-8")

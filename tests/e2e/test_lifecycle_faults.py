@@ -1,16 +1,24 @@
 """The engine fails or dawdles in the middle: a socket between fastci and the engine is held or cut."""
 
 import contextlib
+import os
 import re
 import shutil
 import signal
 import socket
 import tempfile
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
 from jobs import sending, until
+
+from fastci.config import Mode, parse_settings
+from fastci.lifecycle.container import ContainerRuntime
+from fastci.lifecycle.interrupts import Signals
+from fastci.lifecycle.labels import make_labels
+from fastci.lifecycle.runtime import Launch
 
 pytestmark = pytest.mark.engine
 
@@ -26,10 +34,13 @@ class EngineBetween:
         self._go.set()
         self._engine = engine
         self._ends = []
+        self.listen()
+
+    def listen(self):
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(path)
+        self._listener.bind(self.path)
         self._listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def hold(self, pattern):
         self._go.clear()
@@ -47,10 +58,10 @@ class EngineBetween:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _accept(self):
+    def _accept(self, listener):
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
                 engine = socket.socket(socket.AF_UNIX)
                 engine.connect(self._engine)
             except OSError:
@@ -96,18 +107,96 @@ def waiting(command_url):
 def test_engine_gone_while_the_tests_run_is_said_and_the_next_job_sweeps(
     fastci_docker, engine, between, target
 ):
-    job = start(
-        fastci_docker, between, "run", "--target-uri", target.url, "--", *waiting(f"{target.url}/safe?q=1")
-    )
+    words = ["run", "--stop-timeout", "1", "--target-uri", target.url, "--"]
+    job = start(fastci_docker, between, *words, *waiting(f"{target.url}/safe?q=1"))
     job.says("\n200\n")
     between.cut()
-    job.says("the recorder is gone")
+    job.says("the recorder cannot be seen")
     (fastci_docker.folder / "go").touch()
     done = job.wait()
     assert done.status == 3, done
     assert "existing tests: ended with status 0" in done.out
     assert "error: " in done.err
     fastci_docker("clean")
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_engine_that_comes_back_while_the_tests_run_costs_nothing(fastci_docker, engine, between, target):
+    words = ["run", "--target-uri", target.url, "--"]
+    job = start(fastci_docker, between, *words, *waiting(f"{target.url}/safe?q=1"))
+    job.says("\n200\n")
+    between.cut()
+    job.says("the recorder cannot be seen")
+    between.listen()
+    (fastci_docker.folder / "go").touch()
+    done = job.wait()
+    assert done.status == 0, done
+    assert "1 baseline request recorded" in done.out
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_engine_that_comes_back_without_the_recorder_costs_the_job_but_not_the_record(
+    fastci_docker, engine, between, target
+):
+    words = ["run", "--target-uri", target.url, "--"]
+    job = start(fastci_docker, between, *words, *waiting(f"{target.url}/safe?q=1"))
+    job.says("\n200\n")
+    between.cut()
+    job.says("the recorder cannot be seen")
+    # As an engine does that is stopped: its containers get a moment, then they are killed.
+    (container,) = engine.api.containers(filters={"label": fastci_docker.label})
+    engine.api.kill(container["Id"])
+    between.listen()
+    job.says("the recorder is gone: the recorder ended while the tests ran")
+    (fastci_docker.folder / "go").touch()
+    done = job.wait()
+    assert done.status == 3, done
+    assert "rec_0001 holds what was recorded until then" in done.err
+    assert fastci_docker.workspace.has_record("rec_0001")
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_node_killed_for_want_of_memory_is_explained_with_the_limit(fastci_docker, engine, target):
+    done = fastci_docker("run", "--memory", "16m", "--target-uri", target.url, "--", "true")
+    assert done.status == 3, done
+    assert "out of memory (FAST_MEMORY=16m)" in done.err
+    assert "[4/7]" not in done.out
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_recorder_killed_for_want_of_memory_in_the_middle_keeps_the_record(fastci_docker, engine, target):
+    then = "import http.client, pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)\n"
+    then += f"try: urllib.request.urlopen('{target.url}/big').read()\n"
+    then += "except (OSError, http.client.HTTPException): print('cut')"
+    words = ["run", "--memory", "256m", "--max-body", str(1 << 30), "--target-uri", target.url, "--"]
+    job = fastci_docker.start(*words, *sending(f"{target.url}/safe?q=1", then=then))
+    job.says("\n200\n")
+    (container,) = engine.api.containers(filters={"label": fastci_docker.label})
+    used = engine.api.stats(container["Id"], stream=False)["memory_stats"]["usage"]
+    engine.api.update_container(container["Id"], mem_limit=used + (8 << 20))
+    (fastci_docker.folder / "go").touch()
+    done = job.wait()
+    assert done.status == 3, done
+    assert "the kernel killed it: out of memory" in done.err
+    assert fastci_docker.workspace.has_record("rec_0001")
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_name_of_a_container_that_is_taken_is_left_to_its_owner(
+    fastci_docker, engine, node_image, base_image, monkeypatch, target
+):
+    numbers = [uuid.UUID(int=n << 96) for n in (0xABCDEF01, 0xABCDEF01, 0xABCDEF02)]
+    monkeypatch.setattr(uuid, "uuid4", lambda: numbers.pop(0))
+    settings = parse_settings({"FAST_BASE_IMAGE": base_image})
+    labels = make_labels(job=fastci_docker.workspace.job_key(""), mode=Mode.REPORT, build_id="", lifetime=60)
+    with Signals() as signals:
+        runtime = ContainerRuntime.connect(settings, os.environ, signals, print)
+        runtime.prepare()
+        nodes = [runtime.start(Launch(variables={"CI_MODE": "report"}, labels=labels)) for _ in range(2)]
+        assert [node.name for node in nodes] == ["fast-report-abcdef01", "fast-report-abcdef02"]
+        for node in nodes:
+            runtime.remove(node)
+        runtime.close()
     assert fastci_docker.nodes(engine) == []
 
 
