@@ -137,7 +137,9 @@ class ContainerRuntime:
                 heed(self._waiter, lambda: self._client.images.pull(name))
                 return
             except (DockerException, requests.RequestException, OSError) as error:
-                lacking = isinstance(error, NotFound) or re.search(r"denied|invalid reference", str(error))
+                lacking = isinstance(error, NotFound) or re.search(
+                    r"denied|invalid reference|manifest unknown", str(error)
+                )
                 if lacking or attempt == _PULLS:
                     raise UsageError(
                         f"the image {name} is not on this engine and cannot be pulled",

@@ -208,6 +208,10 @@ class Recording:
             ended = nodes.end(
                 self._stage.runtime, recorder, self._stage.waiter, self._stage.settings.fast_stop_timeout
             )
+            if recorder.ours and ended.status not in (0, None) and self._lost is None:
+                # Ours ends with 0 when it is asked to: this one was failing just then.
+                log = self._stage.runtime.log(recorder)
+                self._lost = nodes.explain_end(log, ended, "the recorder failed while it was ended")
             found = self._take_record(recorder)
             if self._lost is not None:
                 kept = (

@@ -34,9 +34,9 @@ class _Threads(http.server.ThreadingHTTPServer):
 
 
 class Target:
-    """A small web application on one address: /echo reflects raw, /safe escapes, /sql breaks on a quote, /big is 96 MB.
+    """A small web application on one address: /echo reflects raw, /safe escapes, /sql breaks on a quote.
 
-    It answers with `status`, and keeps whoever asks waiting while it is not `open`.
+    /big is 96 MB. It answers with `status`, and keeps whoever asks waiting while it is not `open`.
     """
 
     def __init__(self, host="127.0.0.1"):

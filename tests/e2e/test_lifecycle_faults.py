@@ -1,11 +1,14 @@
 """The engine fails or dawdles in the middle: a socket between fastci and the engine is held or cut."""
 
 import contextlib
+import io
 import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import uuid
@@ -179,6 +182,60 @@ def test_recorder_killed_for_want_of_memory_in_the_middle_keeps_the_record(fastc
     assert done.status == 3, done
     assert "the kernel killed it: out of memory" in done.err
     assert fastci_docker.workspace.has_record("rec_0001")
+    assert fastci_docker.nodes(engine) == []
+
+
+SMALL = ["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size="$1" none "$2"; shift 2; exec "$@"', "sh"]
+"""Runs a command with a small disk of its own: size, folder, command."""
+
+
+def on_small_disk(job, size, *words):
+    if subprocess.run([*SMALL, "1m", job.folder, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    folder = job.folder / ".fast"
+    folder.mkdir()
+    # The embedded node keeps its files in the workspace, so both sides meet the full disk.
+    command = [*SMALL, size, folder, sys.executable, "-m", "fastci", "run", "--runtime", "process", *words]
+    return subprocess.run(
+        command, cwd=job.folder, env=job.environ, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "what"),
+    [("40k", "the record rec_0001.sqlite cannot be written"), ("200k", "proxy settings cannot be written")],
+)
+def test_disk_that_is_full_ends_the_job_before_the_tests(fastci, target, size, what):
+    done = on_small_disk(fastci, size, "--target-uri", target.url, "--", "true")
+    assert done.returncode == 3, done
+    assert what in done.stderr
+    assert "[4/7]" not in done.stdout
+    assert fastci.processes() == []
+
+
+def test_disk_that_fills_up_while_the_tests_run_never_passes_the_job(fastci, target):
+    ask = "import subprocess, sys, urllib.request as u\n"
+    ask += "subprocess.run(['sh', '-c', 'head -c 9m /dev/zero >.fast/fill'], stderr=subprocess.DEVNULL)\n"
+    ask += "for n in range(200):\n  try: u.urlopen(f'{sys.argv[1]}/safe?q={n}').read()\n"
+    ask += "  except OSError: break\n"
+    done = on_small_disk(
+        fastci, "1500k", "--target-uri", target.url, "--", sys.executable, "-c", ask, target.url
+    )
+    assert done.returncode == 3, done
+    assert "disk" in done.stderr or "space" in done.stderr
+    assert "[6/7]" not in done.stdout
+    assert fastci.processes() == []
+
+
+def test_node_that_is_never_ready_is_given_up_and_removed(fastci_docker, engine, base_image, lan):
+    recipe = f'FROM {base_image}\nCMD ["sh", "-c", "echo I am slow; exec sleep 60"]\n'
+    engine.images.build(fileobj=io.BytesIO(recipe.encode()), tag="fast-action-test/slow:1", forcerm=True)
+    limits = ["--start-timeout", "1", "--stop-timeout", "1"]
+    done = fastci_docker("record", "--image", "fast-action-test/slow:1", "--network", lan.name, *limits)
+    assert done.status == 3, done
+    assert "the node is not ready after 1 s" in done.err
+    assert "I am slow" in done.err
+    assert "FAST_START_TIMEOUT" in done.err
     assert fastci_docker.nodes(engine) == []
 
 
