@@ -83,6 +83,9 @@ List<String> call(Map given, List<String> own) {
         fastPort: 'FAST_PORT',
         localDockerNetwork: 'FAST_NETWORK',
     ]
+    // Other fields of it: put together below, or without a meaning here.
+    List<String> composed = ['appHost', 'appPort', 'wallarmVersion']
+    List<String> needless = ['fastName', 'withoutSudo', 'localDockerIp', 'record']
     List<String> variables = []
     List<String> unknown = []
     for (String key in given.keySet()) {
@@ -91,12 +94,53 @@ List<String> call(Map given, List<String> own) {
             if (given[key] != null) {
                 variables.add(name + '=' + given[key])
             }
-        } else if (!own.contains(key)) {
-            unknown.add(key)
+        } else if (needless.contains(key)) {
+            echo("FAST: ${key} is a field of the plugin for wallarm/fast and not needed here")
+        } else if (!own.contains(key) && !composed.contains(key)) {
+            String near = nearest(key, own + composed + (names.keySet() as List) + (former.keySet() as List))
+            unknown.add(near ? "${key} (did you mean ${near}?)".toString() : key)
         }
     }
     if (unknown) {
         error("FAST: unknown keys: ${unknown.join(', ')}. Known are: ${(own + names.keySet()).join(', ')}")
     }
+    if (given.appHost) {
+        variables.add('TARGET_URI=http://' + given.appHost + ':' + (given.appPort ?: '8080'))
+    }
+    if (given.wallarmVersion) {
+        variables.add('FAST_IMAGE=wallarm/fast:' + given.wallarmVersion)
+    }
     return variables
+}
+
+/** The known key that a wrong one is nearest to, if it is near at all. */
+private String nearest(String wrong, List<String> known) {
+    String best = ''
+    int least = Math.max(2, wrong.length().intdiv(3)) + 1
+    for (String key in known) {
+        int steps = distance(wrong.toLowerCase(), key.toLowerCase())
+        if (steps < least) {
+            least = steps
+            best = key
+        }
+    }
+    return best
+}
+
+/** How many letters must change, come or go to make one word of the other (Levenshtein). */
+private int distance(String one, String other) {
+    List<Integer> row = []
+    for (int column = 0; column <= other.length(); column++) {
+        row.add(column)
+    }
+    for (int line = 1; line <= one.length(); line++) {
+        int corner = row[0]
+        row[0] = line
+        for (int column = 1; column <= other.length(); column++) {
+            int change = corner + (one.charAt(line - 1) == other.charAt(column - 1) ? 0 : 1)
+            corner = row[column]
+            row[column] = Math.min(change, Math.min(corner, row[column - 1]) + 1)
+        }
+    }
+    return row[other.length()]
 }

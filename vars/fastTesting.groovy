@@ -1,11 +1,19 @@
 /** Tests the target with the record, keeps the reports, and decides about the build. Returns the exit status. */
 int call(Map given = [:]) {
     int status = 3
-    fastStep(given, ['failBuild']) {
+    fastStep(given, ['failBuild', 'merge']) {
         try {
-            status = sh(label: 'FAST: test', script: '"$FASTCI" test', returnStatus: true)
+            if (given.merge) {
+                status = sh(
+                    label: 'FAST: put the shards together',
+                    script: '"$FASTCI" report --merge .fast/runs/tr_*.json',
+                    returnStatus: true
+                )
+            } else {
+                status = sh(label: 'FAST: test', script: '"$FASTCI" test', returnStatus: true)
+            }
         } finally {
-            archiveArtifacts artifacts: '.fast/reports/**', allowEmptyArchive: true
+            fastReports()
         }
     }
     if (status == 1 && given.failBuild == false) {

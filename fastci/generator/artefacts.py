@@ -105,6 +105,8 @@ FORMER = {
     "localDockerNetwork": "FAST_NETWORK",
 }
 """Fields of the Jenkins plugin for wallarm/fast that have another name here."""
+NEEDLESS = ("fastName", "withoutSudo", "localDockerIp", "record")
+"""Its fields that have nothing to say here; what `record` chose is chosen by the step."""
 STEPS = {
     "fastPipeline": (
         "Records the functional tests in its body, then tests the target: the whole road in one step.",
@@ -115,12 +117,13 @@ STEPS = {
     ),
     "fastTesting": (
         "Tests the target with the record and keeps the reports; a proven vulnerability fails the build.",
-        ("failBuild",),
+        ("failBuild", "merge"),
     ),
 }  # fmt: skip
 STEP_KEYS = {
     "credentialsId": "Secret text that holds WALLARM_API_TOKEN; only for `wallarm/fast`.",
     "failBuild": "false: vulnerabilities make the build unstable, they do not fail it. Default: true.",
+    "merge": "true: does not test, but puts the results of shards in `.fast/runs` together and decides.",
     "tool": "What pip installs fastci from, on an agent that does not have it in its workspace.",
 }
 
@@ -128,14 +131,14 @@ STEP_KEYS = {
 def render_keys() -> str:
     """vars/fastSettings.groovy: the keys of the Jenkins steps and their variables."""
     given = [variable for variable in settable() if not variable.secret]
-    return render("jenkins/settings.j2", variables=given, former=FORMER)
+    return render("jenkins/settings.j2", variables=given, former=FORMER, needless=NEEDLESS)
 
 
 def render_help(step: str) -> str:
     """The .txt beside a Jenkins step, which Jenkins shows as its help."""
     head, own = STEPS[step]
     given = [variable for variable in settable() if not variable.secret]
-    keys = {key: text for key, text in STEP_KEYS.items() if key != "failBuild" or key in own}
+    keys = {key: text for key, text in STEP_KEYS.items() if key not in ("failBuild", "merge") or key in own}
     return render("jenkins/keys.j2", head=head, own=keys, variables=given, describe=describe)
 
 

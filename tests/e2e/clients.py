@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,22 @@ def still_there(names: set[str]) -> list[str]:
                 continue
             found += [f"{name} (process {entry.name})" for name in names if place.endswith(f"/{name}")]
     return found
+
+
+def npm_install(*packages: str) -> Path:
+    """A folder with these npm packages, made once for this machine; two tests may do it at the same time."""
+    npm = need("npm")
+    name = re.sub(r"[^\w.-]+", "-", "-".join(packages))
+    folder = Path(tempfile.gettempdir()) / f"fast-action-{name}-{os.getuid()}"
+    if not folder.exists():
+        made = Path(tempfile.mkdtemp(prefix="fast-action-npm."))
+        command = [npm, "install", "--silent", "--no-audit", "--no-fund", *packages]
+        subprocess.run(command, cwd=made, check=True, timeout=300)
+        try:
+            made.rename(folder)
+        except OSError:
+            shutil.rmtree(made)
+    return folder / "node_modules"
 
 
 def need(program: str) -> str:

@@ -4,6 +4,8 @@
 // shell, credentials are masked, SIGTERM is the abort button. What it cannot show is what only a controller has: CPS
 // serialisation, the script sandbox, the validator of declarative pipelines, plugins.
 //
+// Plugins that are there are named in HARNESS_PLUGINS (junit, warnings-ng). HARNESS_AGENT names a container in which
+// the shell steps run, as with `agent { docker ... }`; the workspace is mounted there under the same path.
 // Credentials are the variables CREDENTIAL_<id>, with `_` for what a variable's name cannot hold.
 import org.codehaus.groovy.control.CompilerConfiguration
 
@@ -36,7 +38,14 @@ class Controller {
         assert given.keySet() - ['script', 'label', 'returnStatus', 'returnStdout'] == [] as Set
         if (aborted && given.label == null) throw new Aborted()
         say("[Pipeline] sh (${given.label ?: 'Shell Script'})")
-        def builder = new ProcessBuilder('sh', '-xe', '-c', given.script.toString()).directory(workspace)
+        List<String> words = ['sh', '-xe', '-c', given.script.toString()]
+        String agent = System.getenv('HARNESS_AGENT')
+        if (agent) {
+            def inside = env.findAll { name, value -> !(name in ['PATH', 'HOME']) }
+            words = ['docker', 'exec', '--workdir', workspace.path] +
+                inside.collectMany { name, value -> ['--env', "${name}=${value}".toString()] } + [agent] + words
+        }
+        def builder = new ProcessBuilder(words).directory(workspace)
         builder.environment().clear()
         builder.environment().putAll(env)
         if (!given.returnStdout) builder.redirectErrorStream(true)
@@ -95,6 +104,61 @@ class Controller {
         say("Archived ${count} artifacts of ${given.artifacts}")
     }
 
+    private boolean has(String plugin) { (System.getenv('HARNESS_PLUGINS') ?: '').split(',').contains(plugin) }
+
+    private void need(String plugin, String step) {
+        if (!has(plugin)) throw new NoSuchMethodError("No such DSL method '${step}' found among steps")
+    }
+
+    void junit(Map given) {
+        need('junit', 'junit')
+        def file = new File(workspace, given.testResults)
+        if (!file.exists() && !given.allowEmptyResults) throw new StepFailed('No test report files were found')
+        def suites = file.exists() ? new XmlSlurper().parse(file) : null
+        int failed = suites == null ? 0 : suites.'**'.count { it.name() == 'failure' }
+        if (failed && !given.skipMarkingBuildUnstable) result = 'UNSTABLE'
+        say("Recorded test results: ${failed} failed")
+    }
+
+    Map sarif(Map given) {
+        need('warnings-ng', 'sarif')
+        return given
+    }
+
+    void recordIssues(Map given) {
+        need('warnings-ng', 'recordIssues')
+        def log = new groovy.json.JsonSlurper().parse(new File(workspace, given.tool.pattern))
+        say("[${given.tool.name}] found ${log.runs[0].results.size()} issues")
+    }
+
+    private final Map<String, File> stashes = [:]
+
+    void stash(Map given) {
+        String folder = given.includes - '/**'
+        def kept = File.createTempDir()
+        assert new File(workspace, folder).list()?.length : "No files included in stash '${given.name}'"
+        run(['cp', '-R', '--parents', folder, kept.path])
+        stashes[given.name] = kept
+    }
+
+    void unstash(String name) {
+        assert stashes[name] : "No such saved stash '${name}'"
+        run(['cp', '-R', stashes[name].path + '/.', '.'])
+    }
+
+    private void run(List<String> words) {
+        def process = new ProcessBuilder(words).directory(workspace).inheritIO().start()
+        assert process.waitFor() == 0
+    }
+
+    /** One after the other: what is in a branch counts here, not that they overlap. */
+    void parallel(Map branches) {
+        branches.findAll { it.value instanceof Closure }.each { name, body ->
+            say("[Pipeline] branch ${name}")
+            body()
+        }
+    }
+
     Object timeout(Map given, Closure body) { body() }
     Object node(String label = '', Closure body) { body() }
     void checkout(Object what) { say('[Pipeline] checkout') }
@@ -106,7 +170,7 @@ class Controller {
         if (!declarative) return body()
         def parts = new Parts()
         parts.read(body)
-        section(parts) { parts.get('steps')() }
+        section(parts) { (parts.get('steps') ?: parts.get('parallel'))() }
     }
 
     // declarative
@@ -143,12 +207,13 @@ class Controller {
 class Parts {
     private final Map<String, Closure> found = [:]
     private static final List<String> KNOWN = [
-        'agent', 'options', 'stages', 'steps', 'post', 'environment',
+        'agent', 'options', 'stages', 'steps', 'parallel', 'post', 'environment',
         'always', 'success', 'failure', 'unstable', 'aborted', 'cleanup',
     ]
     void read(Closure block) { block.delegate = this; block.resolveStrategy = Closure.DELEGATE_FIRST; block() }
     Closure get(String name) { found[name] }
     Object getAny() { 'any' }
+    Object getNone() { 'none' }
     Object methodMissing(String name, Object given) {
         if (!KNOWN.contains(name)) throw new MissingMethodException(name, Parts, given as Object[])
         def last = (given as List)[-1]
@@ -165,7 +230,9 @@ abstract class PipelineScript extends Script {
         if (step != null && name == 'call') return super.invokeMethod(name, given)
         def controller = getBinding().getVariable('controller')
         if (controller.metaClass.respondsTo(controller, name)) return controller.invokeMethod(name, given)
-        super.invokeMethod(name, given)
+        // What the script itself defines; anything else is no step of any plugin that is there.
+        if (metaClass.respondsTo(this, name)) return super.invokeMethod(name, given)
+        throw new NoSuchMethodError("No such DSL method '${name}' found among steps")
     }
 
     Object getProperty(String name) {

@@ -3,15 +3,23 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
-from clients import ROOT, Client, copy_product, example, make_repository, need, node_names, still_there, tool
+from clients import (
+    ROOT,
+    Client,
+    copy_product,
+    example,
+    make_repository,
+    node_names,
+    npm_install,
+    still_there,
+    tool,
+)
 from jobs import until
 
 pytestmark = pytest.mark.timeout(500)
@@ -21,18 +29,7 @@ VERSION = "4.72.0"
 
 @pytest.fixture(scope="session")
 def gitlab_ci_local():
-    """The client, installed once for this machine; two test processes may do it at the same time."""
-    npm = need("npm")
-    folder = Path(tempfile.gettempdir()) / f"fast-action-gitlab-ci-local-{VERSION}-{os.getuid()}"
-    if not folder.exists():
-        made = Path(tempfile.mkdtemp(prefix="gitlab-ci-local."))
-        command = [npm, "install", "--silent", "--no-audit", "--no-fund", f"gitlab-ci-local@{VERSION}"]
-        subprocess.run(command, cwd=made, check=True, timeout=300)
-        try:
-            made.rename(folder)
-        except OSError:
-            shutil.rmtree(made)
-    return folder / "node_modules" / ".bin" / "gitlab-ci-local"
+    return npm_install(f"gitlab-ci-local@{VERSION}") / ".bin" / "gitlab-ci-local"
 
 
 class GitLab:

@@ -1,12 +1,18 @@
 """The shared library and generated Jenkinsfiles on the Groovy of Jenkins' line, with a real shell."""
 
+import json
 import os
+import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 from clients import ROOT, Client, example, make_repository, need, node_names, still_there, tool
 from jobs import until
+
+from fastci.generator import generate, read_options
+from fastci.generator.templates import quote_groovy
 
 HARNESS = Path(__file__).with_name("harness.groovy")
 pytestmark = pytest.mark.timeout(500)
@@ -70,7 +76,7 @@ def pipeline(body: str) -> str:
 def test_key_that_is_not_known_ends_the_build_before_anything_starts(jenkins):
     client = jenkins.start(pipeline("fastPipeline(targetUrl: 'http://x') { sh 'echo ran' }"))
     assert client.wait() != 0
-    assert "unknown keys: targetUrl" in client.text
+    assert "unknown keys: targetUrl (did you mean targetUri?)" in client.text
     assert "targetUri" in client.text
     assert "echo ran" not in client.text
     assert "Finished: FAILURE" in client.text
@@ -113,15 +119,74 @@ def test_credentials_reach_the_steps_and_never_the_log(jenkins, target):
     assert "sesame-42" not in client.text
 
 
-@pytest.mark.parametrize(("keys", "result"), [("", "FAILURE"), ("failBuild: false", "UNSTABLE")])
-def test_vulnerability_fails_the_build_or_makes_it_unstable(jenkins, target, keys, result):
+@pytest.mark.parametrize(
+    ("keys", "plugins", "result"),
+    [("", "junit,warnings-ng", "FAILURE"), ("failBuild: false", "", "UNSTABLE")],
+)
+def test_vulnerability_fails_the_build_or_makes_it_unstable(jenkins, target, keys, plugins, result):
     body = f"sh 'curl -sf \"{target.url}/echo?q=1\"'"
-    given = ", ".join(filter(None, [f"targetUri: '{target.url}', testRunPolicyId: 'quick'", keys]))
-    client = jenkins.start(pipeline(f"fastPipeline({given}) {{ {body} }}"))
+    host, port = target.url.removeprefix("http://").split(":")
+    # The fields of the plugin for wallarm/fast, as a Jenkinsfile for it has them.
+    former = f"appHost: '{host}', appPort: '{port}', policyId: 'quick', withoutSudo: true, exclude: 'png'"
+    given = ", ".join(filter(None, [former, keys]))
+    client = jenkins.start(pipeline(f"fastPipeline({given}) {{ {body} }}"), HARNESS_PLUGINS=plugins)
     client.wait()
     assert f"Finished: {result}" in client.text, client.text
+    assert "withoutSudo is a field of the plugin for wallarm/fast and not needed" in client.text
+    assert ("Recorded test results: 1 failed" in client.text) is bool(plugins)
+    assert ("[FAST] found 1 issues" in client.text) is bool(plugins)
+    assert ("without the plugin JUnit" in client.text) is not bool(plugins)
     assert "security tests: failed" in client.text
     assert "Archived" in client.text
+    assert still_there(node_names(client.text)) == []
+
+
+def test_two_executors_of_one_machine_do_not_meet(jenkins, target):
+    body = f"sh 'curl -sf {target.url}/safe?q=1'; echo 'tests began'; sh 'sleep 1'"
+    script = pipeline(f"fastPipeline(targetUri: '{target.url}', testRunPolicyId: 'quick') {{ {body} }}")
+    clients = [jenkins.start(script) for _ in range(2)]
+    assert [client.wait() for client in clients] == [0, 0], clients[0].text + clients[1].text
+    names = [node_names(client.text) for client in clients]
+    assert names[0].isdisjoint(names[1])
+    assert len(set(re.findall(r"at (http://\S+)", clients[0].text + clients[1].text))) == 2
+    assert still_there(names[0] | names[1]) == []
+
+
+@pytest.mark.engine
+def test_agent_that_is_a_container_records_and_tests(jenkins, target, engine, base_image):
+    """Shell steps run in the container, as with `agent { docker }`; node and tests are then inside too."""
+    places = {str(path) for path in (jenkins.folder, ROOT, sys.prefix, sys.base_prefix)}
+    agent = engine.containers.run(
+        base_image, ["sleep", "300"], detach=True, init=True, network_mode="host",
+        volumes={place: {"bind": place, "mode": "rw"} for place in places},
+    )  # fmt: skip
+    try:
+        asking = f"python3 -c 'import urllib.request as r; r.urlopen(\"{target.url}/echo?q=1\")'"
+        given = f"targetUri: '{target.url}', testRunPolicyId: 'quick'"
+        client = jenkins.start(
+            pipeline(f"fastPipeline({given}) {{ sh {quote_groovy(asking)} }}"),
+            HARNESS_AGENT=agent.id,
+        )  # fmt: skip
+        client.wait()
+        assert "Finished: FAILURE" in client.text, client.text
+        assert "security tests: failed" in client.text
+    finally:
+        agent.remove(force=True)
+
+
+@pytest.mark.parametrize("case", ["jenkins-shards", "jenkins-scripted-jobs"])
+def test_generated_pipeline_with_agents_of_their_own_hands_record_and_results_over(jenkins, target, case):
+    style = "scripted" if "scripted" in case else "declarative"
+    values = {
+        "tests": f"for page in echo safe sql; do curl -sf '{target.url}/'$page'?q=1'; done",
+        "target-uri": target.url, "style": style, "flow": "jobs", "shards": 1 if "jobs" in case else 2,
+    }  # fmt: skip
+    client = jenkins.start(generate("jenkins", read_options(values)))
+    assert client.wait() != 0
+    assert "Finished: FAILURE" in client.text, client.text
+    found = json.loads((jenkins.workspace / ".fast/latest/results.json").read_text())
+    assert sorted(flaw["type"] for flaw in found["vulns"]) == ["sqli", "xss"]
+    assert found["baseline_count"] == 3
     assert still_there(node_names(client.text)) == []
 
 
