@@ -100,7 +100,7 @@ class Recording:
     def prepare_settings(self) -> None:
         """Fetch the authority, write the files to trust it, make `environment` for the test command."""
         # Imported where it is needed: it brings the certificates' library along.
-        from fastci.lifecycle.surroundings import proxy_environment
+        from fastci.lifecycle.surroundings import proxy_environment, with_credentials
 
         with self._stage.step(3) as note:
             targets = _plain_hosts(self._stage.settings.allowed_hosts)
@@ -109,7 +109,7 @@ class Recording:
             ca = heed(self._stage.waiter, lambda: probe.fetch_ca(self.proxy_url))
             try:
                 self.environment = proxy_environment(
-                    self.proxy_url,
+                    with_credentials(self.proxy_url, self._stage.settings.fast_proxy_auth),
                     environ=self._stage.environ,
                     targets=targets,
                     workspace=self._stage.workspace,

@@ -5,7 +5,9 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 import certifi
 from cryptography import x509
@@ -34,8 +36,15 @@ def proxy_environment(
     with the files made of it. Without one (an image that keeps it to itself) only the proxy is set.
     """
     host, port = address_of(proxy_url)
+    workspace.node_hook.write_bytes((files("fastci.lifecycle") / workspace.node_hook.name).read_bytes())
     bypass = ",".join(_bypass(environ, targets))
     added = {"FAST_PROXY": proxy_url, "NO_PROXY": bypass, "no_proxy": bypass, "NODE_USE_ENV_PROXY": "1"}
+    # Newer versions of Node heed the variable, older ones need the file.
+    hook = f'--require="{workspace.node_hook}"'
+    before = environ.get("NODE_OPTIONS", "").replace(hook, "").strip()
+    added["NODE_OPTIONS"] = f"{before} {hook}".strip()
+    # Chrome and its kin keep loopback addresses from every proxy unless told not to.
+    added["FAST_BROWSER_ARGS"] = f"--proxy-server={proxy_url} --proxy-bypass-list=<-loopback>"
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         added[name] = added[name.lower()] = proxy_url
     java = [
@@ -51,6 +60,15 @@ def proxy_environment(
     if not any(" " in word for word in java):
         added["JAVA_TOOL_OPTIONS"] = " ".join(filter(None, [environ.get("JAVA_TOOL_OPTIONS", ""), *java]))
     return added
+
+
+def with_credentials(proxy_url: str, name_and_password: str) -> str:
+    """The address of a proxy that asks for a name and a password, as clients want to be told it."""
+    if not name_and_password:
+        return proxy_url
+    name, _, password = name_and_password.partition(":")
+    scheme, _, rest = proxy_url.partition("://")
+    return f"{scheme}://{quote(name, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 def _bypass(environ: Mapping[str, str], targets: Sequence[str]) -> list[str]:

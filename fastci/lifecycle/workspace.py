@@ -4,6 +4,7 @@ records/   test records, one file each        reports/       what people read
 runs/      results files                      latest/        the reports of the last run, fixed names
 logs/      console lines of the nodes         known-findings.yml   what is accepted
 ca.pem     the authority to trust             bundle.pem     the same with everybody else's
+proxy.sh, proxy.env    the settings for tests  node_proxy.cjs  what makes an older Node heed them
 nodes/     embedded nodes while they run
 extensions/, auths/, policies/                what the user gives to the nodes
 """
@@ -42,6 +43,7 @@ class Workspace:
         self.ca_file = self.root / "ca.pem"
         self.bundle_file = self.root / "bundle.pem"
         self.trust_store = self.root / "truststore.p12"
+        self.node_hook = self.root / "node_proxy.cjs"
         self.environment_file = self.root / "proxy.env"
         self.script_file = self.root / "proxy.sh"
 

@@ -106,6 +106,9 @@ class GitHub:
     def export(self, values: Mapping[str, str]) -> None:
         """Set environment variables for the later steps of the job."""
         for name, value in values.items():
+            if name == "NODE_OPTIONS":
+                # The runner fails a step that sets it.
+                continue
             self._append("GITHUB_ENV", prepare_key_value_message(name, value) + "\n")
 
     def publish(self, *, name: str, comment: str = "", sarif: Path | None = None) -> None:

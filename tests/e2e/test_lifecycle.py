@@ -10,6 +10,8 @@ import sys
 import pytest
 from jobs import sending, until
 
+from fastci.node.store import Store
+
 
 @pytest.fixture
 def engine_of(either, request):
@@ -150,29 +152,53 @@ def test_report_of_a_results_file_writes_other_formats(either, target):
 
 
 ASK_JAVA = """
+import java.net.URI;
+import java.net.http.*;
+
 public class Ask {
     public static void main(String[] urls) throws Exception {
-        new java.net.URL(urls[0]).openStream().close();
+        for (String url : urls) {
+            new java.net.URL(url + "url").openStream().close();
+            var request = HttpRequest.newBuilder(URI.create(url + "httpclient")).build();
+            HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding());
+        }
     }
 }
 """
-ASK = {
-    "curl": ["curl", "-fsS", "-o", "/dev/null"],
-    "requests": [sys.executable, "-c", "import sys, requests; requests.get(sys.argv[1]).raise_for_status()"],
-    "urllib": [sys.executable, "-c", "import sys, urllib.request as u; u.urlopen(sys.argv[1]).close()"],
-    "node": ["node", "-e", "fetch(process.argv[1]).then(r => process.exit(r.ok ? 0 : 1))"],
-    "java": ["java", "Ask.java"],
+ASK_PYTHON = """
+import asyncio, sys, urllib.request
+import aiohttp, httpx, requests
+
+async def ask(url):
+    async with aiohttp.ClientSession(trust_env=True) as session, session.get(url + "aiohttp") as answer:
+        answer.raise_for_status()
+
+for url in sys.argv[1:]:
+    requests.get(url + "requests").raise_for_status()
+    urllib.request.urlopen(url + "urllib").close()
+    httpx.get(url + "httpx").raise_for_status()
+    asyncio.run(ask(url))
+"""
+ASK_NODE = """
+const ask = (url) => new Promise((done, fail) => {
+  const end = (answer) => { answer.resume(); answer.on('end', done) }
+  require(url.split(':')[0]).get(url, end).on('error', fail)
+})
+const all = async (urls) => {
+  for (const url of urls) {
+    if (!(await fetch(url + 'fetch')).ok) process.exit(1)
+    await ask(url + 'get')
+  }
 }
-
-
-def heeds_the_environment(tool):
-    """Node's own fetch reads proxy variables since 22.21 and 24.5 only; older ones go past every proxy."""
-    if tool != "node":
-        return True
-    version = subprocess.run(
-        ["node", "-p", "process.versions.node"], check=True, capture_output=True, text=True
-    )
-    return [int(part) for part in version.stdout.split(".")[:2]] >= [24, 5]
+all(process.argv.slice(1)).catch((error) => { console.error(error); process.exit(1) })
+"""
+ASK = {
+    "curl": (["curl", "-fsS", "-o", "/dev/null", "-o", "/dev/null"], ["curl"]),
+    "python": ([sys.executable, "-c", ASK_PYTHON], ["requests", "urllib", "httpx", "aiohttp"]),
+    "node": (["node", "-e", ASK_NODE], ["fetch", "get"]),
+    "java": (["java", "Ask.java"], ["url", "httpclient"]),
+}
+"""How to ask two URLs that lack their end, and the ends that each tool's clients put there."""
 
 
 def test_tests_of_every_kind_are_recorded_and_trust_the_recorder(fastci, target, certificate, tmp_path):
@@ -181,16 +207,19 @@ def test_tests_of_every_kind_are_recorded_and_trust_the_recorder(fastci, target,
     fastci("record", "--target-uri", target.url, BACKEND_HTTPS_PORTS=secure.rpartition(":")[2])
     script = f'. {fastci.workspace.script_file}; exec "$@"'
     environ = {**fastci.environ, "no_proxy": "localhost,127.0.0.1"}
-    tools = [tool for tool in ASK if shutil.which(ASK[tool][0]) and heeds_the_environment(tool)]
-    for tool in tools:
-        for url in (target.url, secure):
-            words = [*ASK[tool], f"{url}/safe?q={tool}"]
-            subprocess.run(
-                ["sh", "-ec", script, "sh", *words], check=True, env=environ, cwd=tmp_path, timeout=60
-            )
-    assert {"curl", "requests", "urllib"} <= set(tools)
-    done = fastci("stop")
-    assert f"{2 * len(tools)} baseline requests recorded" in done.out, done
+    asked = []
+    for command, clients in ASK.values():
+        if shutil.which(command[0]):
+            urls = [f"{url}/safe?q={'curl' if command[0] == 'curl' else ''}" for url in (target.url, secure)]
+            words = ["sh", "-ec", script, "sh", *command, *urls]
+            subprocess.run(words, check=True, env=environ, cwd=tmp_path, timeout=60)
+            asked += [f"{url.split(':')[0]} {client}" for url in urls for client in clients]
+    assert {"http requests", "https httpx", "http fetch", "https url"} <= set(asked)
+    fastci("stop")
+    store = Store(fastci.workspace.root)
+    recorded = [f"{b.origin.scheme} {b.request.target.decode().rpartition('=')[2]}"
+                for b in store.baselines(store.choose())]  # fmt: skip
+    assert sorted(recorded) == sorted(asked)
 
 
 def test_settings_for_later_steps_are_a_line_each(fastci):

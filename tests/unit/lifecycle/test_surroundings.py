@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
-from fastci.lifecycle.surroundings import proxy_environment
+from fastci.lifecycle.surroundings import proxy_environment, with_credentials
 from fastci.lifecycle.workspace import Workspace
 
 PROXY = "http://127.0.0.1:4711"
@@ -41,6 +41,21 @@ def test_proxy_is_set_in_both_cases_and_for_node(make):
         assert added[name] == PROXY
     assert added["NODE_USE_ENV_PROXY"] == "1"
     assert "ALL_PROXY" not in added
+    assert added["FAST_BROWSER_ARGS"] == f"--proxy-server={PROXY} --proxy-bypass-list=<-loopback>"
+
+
+def test_node_options_gain_the_hook_once_and_keep_what_was_there(make):
+    hook = f'--require="{make.workspace.node_hook}"'
+    first = make(NODE_OPTIONS="--no-warnings")["NODE_OPTIONS"]
+    assert first == f"--no-warnings {hook}"
+    assert make(NODE_OPTIONS=first)["NODE_OPTIONS"] == first
+    assert make()["NODE_OPTIONS"] == hook
+    assert b"use-env-proxy" in make.workspace.node_hook.read_bytes()
+
+
+def test_proxy_that_asks_for_credentials_gets_them_in_its_address():
+    assert with_credentials(PROXY, "") == PROXY
+    assert with_credentials(PROXY, "ann:p@s:s") == "http://ann:p%40s%3As@127.0.0.1:4711"
 
 
 def test_no_proxy_with_a_target_on_this_machine_covers_none_of_it(make):
