@@ -8,6 +8,7 @@ from fastci.node.dsl.loader import builtin_extensions, load_extensions, parse_ex
 from fastci.node.dsl.markers import Markers, MarkerSource
 from fastci.node.dsl.oracle import ORACLES
 from fastci.node.dsl.patterns import ExtensionFault
+from fastci.node.dsl.schema import extension_schema
 
 __all__ = [
     "ORACLES",
@@ -23,6 +24,7 @@ __all__ = [
     "NoCallbacks",
     "builtin_extensions",
     "clone_extensions",
+    "extension_schema",
     "load_credentials",
     "load_extensions",
     "parse_extension",

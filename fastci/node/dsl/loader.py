@@ -19,13 +19,13 @@ from fastci.node.vulnerabilities import VULNERABILITIES
 LARGEST_FILE = 8 << 20
 ENDINGS = (".yaml", ".yml")
 
-_SECTIONS = ("meta-info", "collect", "match", "modify", "generate", "send", "detect")
+SECTIONS = ("meta-info", "collect", "match", "modify", "generate", "send", "detect")
 _MODIFYING = ("collect", "match", "modify", "generate")
-_GENERATE = ("payload", "into", "method", "raw", "kinds", "when", "inside", "prolog", "headers", "needs")
-_SEND = ("method", "url", "headers", "body")
-_KINDS = ("text", "number", "boolean", "null", "document", "raw")
-_NEEDS = ("echo",)
-_PER = ("route", "host")
+GENERATE = ("payload", "into", "method", "raw", "kinds", "when", "inside", "prolog", "headers", "needs")
+SEND = ("method", "url", "headers", "body")
+KINDS = ("text", "number", "boolean", "null", "document", "raw")
+NEEDS = ("echo",)
+PER = ("route", "host")
 _THREAT = 50
 
 
@@ -92,7 +92,7 @@ def read_modify(document: Document, text: str) -> tuple[tuple[PointPattern, str]
 class _Loader(Parts):
     def extension(self, root: yaml.Node, builtin: bool) -> Extension | None:
         document = self.document
-        sections = document.sections(root, "an extension", _SECTIONS)
+        sections = document.sections(root, "an extension", SECTIONS)
         nodes = {key: entry.value for key, entry in sections.items()}
         for needed in ("meta-info", "detect"):
             if needed not in nodes:
@@ -144,8 +144,8 @@ class _Loader(Parts):
         if "threat" in entries:
             threat = document.number(entries["threat"].value, "threat", 1, 100)
         per = document.text(entries["per"].value, "per") if "per" in entries else "route"
-        if per not in (None, *_PER):
-            document.unknown(entries["per"].value or entries["per"].at, "per is not", per, _PER)
+        if per not in (None, *PER):
+            document.unknown(entries["per"].value or entries["per"].at, "per is not", per, PER)
         cwe = facts.cwe if facts else ()
         if "cwe" in entries:
             numbers = [document.number(each, "cwe", 1, 99999) for each in items(entries["cwe"].value)]
@@ -208,7 +208,7 @@ class _Loader(Parts):
 
     def generate(self, node: yaml.Node | None, oracle: OracleUse | None) -> dict[str, Any]:
         document = self.document
-        parts = {k: e.value for k, e in document.sections(node, "generate", _GENERATE).items()}
+        parts = {k: e.value for k, e in document.sections(node, "generate", GENERATE).items()}
         payloads = [text for text, _ in document.texts(parts.get("payload"), "a payload")]
         payload_node = parts.get("payload")
         headers = self.added(parts.get("headers"))
@@ -217,7 +217,7 @@ class _Loader(Parts):
         if not payloads and not headers and node is not None and not (oracle and oracle.name == "boolean"):
             document.fault(node, "generate has no payload: a list of at least one is needed")
         methods = self.words(parts.get("method"), "method", METHODS)
-        kinds = self.words(parts.get("kinds"), "kind of point", _KINDS)
+        kinds = self.words(parts.get("kinds"), "kind of point", KINDS)
         found: dict[str, Any] = {
             "payloads": tuple(payloads),
             "headers": headers,
@@ -228,7 +228,7 @@ class _Loader(Parts):
             "raw": document.switch(parts["raw"], "raw") if "raw" in parts else False,
             "prolog": document.text(parts.get("prolog"), "prolog") or "",
         }
-        found["needs"] = next(iter(self.words(parts.get("needs"), "need", _NEEDS)), "")
+        found["needs"] = next(iter(self.words(parts.get("needs"), "need", NEEDS)), "")
         if (when := parts.get("when")) is not None:
             found["when"] = self.compiled(compile_ruby, document.text(when, "when"), when)
         return found
@@ -247,7 +247,7 @@ class _Loader(Parts):
         members = [node] if isinstance(node, yaml.MappingNode) else items(node)
         found = []
         for item in members:
-            parts = document.sections(item, "a request of send", _SEND)
+            parts = document.sections(item, "a request of send", SEND)
             for needed in ("method", "url"):
                 if needed not in parts:
                     document.fault(item, f"a request of send has no {needed}")

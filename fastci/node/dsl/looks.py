@@ -21,8 +21,8 @@ from fastci.node.dsl.patterns import Pattern, PatternSet
 from fastci.node.dsl.places import PLACES
 from fastci.node.dsl.reading import UNESCAPES
 
-_DETECT = ("oob", "delayed_oob", "response", "oracle")
-_RESPONSE = ("status", "headers", "body", "strict_type", "strict_status", "strict_headers", "unescape")
+DETECT = ("oob", "delayed_oob", "response", "oracle")
+RESPONSE = ("status", "headers", "body", "strict_type", "strict_status", "strict_headers", "unescape")
 
 
 class DetectReader(Parts):
@@ -44,7 +44,7 @@ class DetectReader(Parts):
                     kinds = self.words(entry.value, "kind of callback", sorted(OOB_KINDS))
                     callbacks[entry.key] = frozenset(kinds) or OOB_KINDS
                 else:
-                    document.unknown(entry.at, "detect has no", entry.key, _DETECT)
+                    document.unknown(entry.at, "detect has no", entry.key, DETECT)
         if node is not None and not (rules or callbacks or oracle or document.faults):
             document.fault(node, "detect needs `response`, `oob` or `oracle`")
         return Detection(rules=tuple(rules), **callbacks), oracle
@@ -79,7 +79,7 @@ class DetectReader(Parts):
             elif part.key == "unescape":
                 unescape = self.words(part.value, "unescape", UNESCAPES)
             else:
-                document.unknown(part.at, "response has no", part.key, _RESPONSE)
+                document.unknown(part.at, "response has no", part.key, RESPONSE)
         if bodies:
             found.append(Body(patterns=PatternSet(bodies)))
         return ResponseRule(

@@ -45,7 +45,7 @@ def read_oracle(document: Document, item: yaml.MappingNode) -> OracleUse | None:
     if name not in ORACLES:
         document.unknown(named.value or named.at, "there is no oracle", name, ORACLES)
         return None
-    allowed = _OPTIONS[name]
+    allowed = OPTIONS[name]
     for key, entry in entries.items():
         if key not in allowed:
             document.unknown(entry.at, f"the oracle {name} has no option", key, allowed or ("(none)",))
@@ -53,18 +53,18 @@ def read_oracle(document: Document, item: yaml.MappingNode) -> OracleUse | None:
     if name == "boolean":
         options["pairs"] = _pairs(document, entries["pairs"].value if "pairs" in entries else None, item)
         options["or"] = document.switch(entries["or"].value, "or") if "or" in entries else False
-    for key, words in _WORDS.get(name, {}).items():
+    for key, words in WORDS.get(name, {}).items():
         options[key] = _chosen(document, entries[key].value if key in entries else None, item, key, words)
     return OracleUse(name=name, options=options)
 
 
-_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "access": {"tries": ("broken", "forwarded", "path", "method")},
     "idor": {"ways": ("session", "neighbour")},
     "jwt": {"ways": ("none", "unsigned", "weak-key", "embedded-key")},
 }
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "boolean": ("pairs", "or"), **{name: tuple(words) for name, words in _WORDS.items()},
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "boolean": ("pairs", "or"), **{name: tuple(words) for name, words in WORDS.items()},
     **dict.fromkeys(("csrf", "mass", "passive", "time", "upload"), ()),
 }  # fmt: skip
 
