@@ -302,16 +302,19 @@ class Scheduler:
         admitted: Sequence[Point],
         policy: Policy,
     ) -> Job | None:
-        if not extension.matches(points):
+        """The phases collect, match and modify in their order, and the points that generate is for."""
+        if not admitted or not extension.collects(points, self._memory):
             return None
-        changed = extension.modified(request)
-        if changed is not request or extension.type in policy.by_type:
-            pool = points if changed is request else list_points(changed)
-            admitted = policy.admitted(pool, extension.type)
-        targets = parts_first(extension.targets(admitted))
-        if not (targets or (extension.whole and admitted)) or not extension.collects(points, self._memory):
-            return None
-        return Job(extension=extension, request=changed, points=targets)
+        if extension.matches(points):
+            changed = extension.modified(request)
+            if changed is not request or extension.type in policy.by_type:
+                pool = points if changed is request else list_points(changed)
+                admitted = policy.admitted(pool, extension.type)
+            targets = parts_first(extension.targets(admitted))
+            if targets or (extension.whole and admitted):
+                return Job(extension=extension, request=changed, points=targets)
+        self._memory.release(extension)
+        return None
 
     def _leave_out(self, left: Skipped) -> None:
         if self._share.index == 0:
