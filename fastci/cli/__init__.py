@@ -24,6 +24,7 @@ COMMANDS = {
     "findings": "findings",
     "policy": "policy",
     "records": "records",
+    "extension": "extension",
     "clean": "steps",
     "init": "generate",
     "generate": "generate",

@@ -8,6 +8,7 @@ from fastci.node.dsl.loader import builtin_extensions, load_extensions, parse_ex
 from fastci.node.dsl.markers import Markers, MarkerSource
 from fastci.node.dsl.oracle import ORACLES
 from fastci.node.dsl.patterns import ExtensionFault
+from fastci.node.dsl.rehearsal import Rehearsal, rehearse
 from fastci.node.dsl.schema import extension_schema
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "Match",
     "Memory",
     "NoCallbacks",
+    "Rehearsal",
     "builtin_extensions",
     "clone_extensions",
     "extension_schema",
     "load_credentials",
     "load_extensions",
     "parse_extension",
+    "rehearse",
 ]
