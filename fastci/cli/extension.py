@@ -1,6 +1,6 @@
 """The author's loop: is this file an extension, what would it send, and what does a target say to that."""
 
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from fastci.node.dsl import (
     ExtensionFault,
     MarkerSource,
     Memory,
-    extension_schema,
     parse_extension,
     rehearse,
 )
@@ -33,13 +32,14 @@ from fastci.results import Finding, Run
 _CALLBACKS = "callbacks.example"
 """What DNS_MARKER stands for while nothing is sent."""
 
+_START_LINE = re.compile(rb"[A-Za-z]+ (?:/|\*|https?://)\S* HTTP/1\.[01](?:\n|\Z)")
 _SHOWN_BODY = 400
 _SHOWN_ANSWER = 1_000
 
 
 @click.group()
 def extension() -> None:
-    """Write a check of your own: check the file, try it on a request, complete it in an editor."""
+    """Write a check of your own: check the file, try it on a request."""
 
 
 @extension.command()
@@ -56,13 +56,6 @@ def check(files: tuple[Path, ...]) -> ExitStatus:
         else:
             click.echo(f"{file}: ok, {_in_short(found)}")
     return status
-
-
-@extension.command()
-def schema() -> ExitStatus:
-    """The JSON Schema of extensions, for editors: docs/extension.schema.json."""
-    click.echo(json.dumps(extension_schema(), indent=2))
-    return ExitStatus.PASSED
 
 
 @extension.command("try")
@@ -156,14 +149,11 @@ def _plain(file: Path, settings: Settings) -> Baseline:
     except OSError as error:
         raise UsageError(f"{file} cannot be read", why=str(error)) from error
     head, _, body = data.replace(b"\r\n", b"\n").partition(b"\n\n")
-    try:
-        request = parse_request(head.replace(b"\n", b"\r\n") + b"\r\n\r\n")
-    except ValueError as error:
+    if not _START_LINE.match(head):
         raise UsageError(
-            f"{file} holds no request",
-            why=str(error),
-            hint="write it as: GET /path HTTP/1.1, headers, empty line, body",
-        ) from error
+            f"{file} holds no request", hint="write it as: GET /path HTTP/1.1, headers, an empty line, body"
+        )
+    request = parse_request(head.replace(b"\n", b"\r\n") + b"\r\n\r\n")
     # What an editor puts behind the last line is not a part of the body.
     request = request.with_body(body.removesuffix(b"\n"))
     host, _, port = (request.get(b"host") or b"target.example").decode("latin-1").partition(":")
@@ -232,7 +222,7 @@ def _verdict(run: Run) -> Iterator[str]:
             yield f"  {check.error}"
         for row in check.coverage:
             reason = f": {row.reason}" if row.reason else ""
-            if row.requests or row.reason:
+            if row.requests or row.state == "failed" or row.point == "*":
                 yield f"  {row.point} {row.type}: {row.state}, {_counted(row.requests, 'request')}{reason}"
     yield from run.messages
     for finding in run.findings:

@@ -1,5 +1,6 @@
 """Job definitions and the generated files of this project."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from fastci.cli.options import settings_of
 from fastci.config import ALL, VARIABLES
 from fastci.errors import ConfigurationError, ExitStatus, UsageError
 from fastci.generator import (
+    ARTEFACTS,
     OWN_KEYS,
     PLATFORMS,
     beside,
@@ -90,9 +92,20 @@ def _known_tests() -> str:
     return PLACEHOLDER
 
 
+def schemas() -> dict[str, Callable[[], str]]:
+    """The schemas that editors complete extensions and policies by: their paths and what renders them."""
+    from fastci.node.dsl import extension_schema
+    from fastci.node.policy import policy_schema
+
+    return {
+        "docs/extension.schema.json": lambda: json.dumps(extension_schema(), indent=1) + "\n",
+        "docs/policy.schema.json": lambda: json.dumps(policy_schema(), indent=1) + "\n",
+    }
+
+
 def _generate_docs(checking: bool) -> ExitStatus:
-    root = Path.cwd()
-    stale = stale_artefacts(root) if checking else write_artefacts(root)
+    root, made = Path.cwd(), {**ARTEFACTS, **schemas()}
+    stale = stale_artefacts(root, made) if checking else write_artefacts(root, made)
     for path in stale:
         click.echo(path)
     if stale and checking:

@@ -1,7 +1,7 @@
 """Every file of this repository that is made from the table of variables, and bringing them up to date."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -189,18 +189,19 @@ ARTEFACTS: dict[str, Callable[[], str]] = {
 """Every generated file of this repository: its path and what renders it."""
 
 
-def stale_artefacts(root: Path) -> list[str]:
+def stale_artefacts(root: Path, made: Mapping[str, Callable[[], str]] = ARTEFACTS) -> list[str]:
     """Paths of the generated files that differ from what they are made of, or are missing."""
-    paths = {path: root / path for path in ARTEFACTS}
     return [
-        path for path, file in paths.items() if not file.is_file() or file.read_text() != ARTEFACTS[path]()
+        path
+        for path, render_file in made.items()
+        if not (root / path).is_file() or (root / path).read_text() != render_file()
     ]
 
 
-def write_artefacts(root: Path) -> list[str]:
+def write_artefacts(root: Path, made: Mapping[str, Callable[[], str]] = ARTEFACTS) -> list[str]:
     """Bring every generated file below `root` up to date; returns the paths that were written."""
-    stale = stale_artefacts(root)
+    stale = stale_artefacts(root, made)
     for path in stale:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(ARTEFACTS[path]())
+        (root / path).write_text(made[path]())
     return stale

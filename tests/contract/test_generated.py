@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from fastci import generator
+from fastci.cli.generate import schemas
 from fastci.cli.options import NODE_ONLY
 from fastci.generator.options import DECIDED
 
@@ -32,6 +33,11 @@ def check_schema(options: list[str], files: list[Path]) -> str:
     command = [sys.executable, "-m", "check_jsonschema", "--quiet", *options, *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr or f"status {done.returncode}"
+
+
+@pytest.mark.parametrize("path", schemas())
+def test_schema_equals_what_it_is_made_of(path: str):
+    assert (ROOT / path).read_text() == schemas()[path](), "run: fastci generate docs"
 
 
 @pytest.mark.parametrize("path", generator.ARTEFACTS)

@@ -17,36 +17,49 @@ from fastci.node.vulnerabilities import VULNERABILITIES
 
 Schema = dict[str, Any]
 
-_SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
-_POINT: Schema = {
-    "type": "string",
-    "description": "a point, such as GET_id_value, or an expression over them",
-}
-_REGEX: Schema = {**_SCALAR, "description": "a regular expression in Ruby's syntax"}
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+_SCALAR, _POINT, _REGEX = _ref("scalar"), _ref("point"), _ref("regex")
 
 
 def extension_schema() -> Schema:
     """JSON Schema, draft 2020-12. What it cannot say: that points and regular expressions are well formed,
     that a section that must not be empty for one oracle may be for another."""
-    send = _several(_form(_given(SEND, _SEND), ("method", "url")), alone="object")
     uniq = _many({"anyOf": [_POINT, {"type": "array", "items": _POINT, "minItems": 1}]})
-    parts: Schema = {
+    sections: Schema = {
         "meta-info": _form(_META, ("type",), open_=True),
         "collect": _form({"uniq": uniq}),
         "match": _form({}, open_=_SCALAR),
         "modify": _form({}, open_=_SCALAR),
         "generate": _form(_given(GENERATE, _GENERATE)),
-        "send": send,
+        "send": _several(_form(_given(SEND, _SEND), ("method", "url")), alone="object"),
         "detect": _detect(),
     }
-    whole = _form(_given(SECTIONS, parts), ("meta-info", "detect"), null=False)
+    whole = _form({name: _ref(name) for name in SECTIONS}, ("meta-info", "detect"), null=False)
     whole["not"] = {
         "anyOf": [_holds_both("send", other) for other in ("collect", "match", "modify", "generate")]
     }
+    scalar = {"type": ["string", "number", "boolean", "null"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Extension of fast-action, in the FAST DSL",
         **whole,
+        "$defs": {
+            "scalar": scalar,
+            "point": {
+                "type": "string",
+                "description": "a point, such as GET_id_value, or an expression over them",
+            },
+            "regex": {**scalar, "description": "a regular expression in Ruby's syntax"},
+            "code": {"enum": sorted(VULNERABILITIES), "description": "the type of vulnerability it proves"},
+            **_given(SECTIONS, sections),
+            "response": _response(),
+            "headers": _headers(),
+            "html": _html(),
+        },
     }
 
 
@@ -90,7 +103,7 @@ def _holds_both(one: str, other: str) -> Schema:
 
 
 _META: Schema = {
-    "type": {**_words(sorted(VULNERABILITIES)), "description": "the type of vulnerability it proves"},
+    "type": _ref("code"),
     "title": _SCALAR,
     "threat": {
         "description": "1..33 low, ..66 medium, ..100 high",
@@ -135,7 +148,7 @@ def _detect() -> Schema:
         for name in ORACLES
     ]
     callbacks = {"anyOf": [{"type": "null"}, _many(_words(sorted(OOB_KINDS)))]}
-    known = {"oob": callbacks, "delayed_oob": callbacks, "response": _response()}
+    known = {"oob": callbacks, "delayed_oob": callbacks, "response": _ref("response")}
     looks = {
         "type": "object",
         "properties": {key: known.get(key, {}) for key in DETECT if key != "oracle"},
@@ -156,30 +169,35 @@ def _option(oracle: str, key: str) -> Schema:
     return _many(_words(WORDS[oracle][key]))
 
 
-def _response() -> Schema:
+def _html() -> Schema:
     place = _words((*PLACES, "attribute"))
     in_place = {
         "type": "object",
         "properties": {word: {"anyOf": [{"type": "null"}, _many(_REGEX)]} for word in place["enum"]},
         "additionalProperties": False,
     }
-    html = {
-        "anyOf": [{"type": "null"}, place, in_place, {"type": "array", "items": {"anyOf": [place, in_place]}}]
-    }
-    looks: Schema = {"type": "object", "properties": {"html": html}, "additionalProperties": False}
+    items = {"type": "array", "items": {"anyOf": [place, in_place]}}
+    html = {"anyOf": [{"type": "null"}, place, in_place, items]}
+    return {"type": "object", "properties": {"html": html}, "additionalProperties": False}
+
+
+def _headers() -> Schema:
     named = {"type": "object", "additionalProperties": {"anyOf": [_many(_REGEX), {"type": "null"}]}}
-    headers = {"anyOf": [_REGEX, named, {"type": "array", "items": {"anyOf": [_REGEX, named]}}]}
+    return {"anyOf": [_REGEX, named, {"type": "array", "items": {"anyOf": [_REGEX, named]}}]}
+
+
+def _response() -> Schema:
+    in_body = {"anyOf": [_REGEX, _ref("html")]}
     known = {
         "status": _many(_REGEX),
-        "headers": headers,
-        "body": {"anyOf": [_REGEX, looks, {"type": "array", "items": {"anyOf": [_REGEX, looks]}}]},
+        "headers": _ref("headers"),
+        "body": {"anyOf": [*in_body["anyOf"], {"type": "array", "items": in_body}]},
         "strict_type": _words(("html",)),
         "strict_status": _many(_REGEX),
-        "strict_headers": headers,
+        "strict_headers": _ref("headers"),
         "unescape": _many(_words(UNESCAPES)),
     }
-    properties = _given(RESPONSE, known)
     bare = _words(("headers", "body"))
-    entries = {"type": "object", "properties": properties, "additionalProperties": False}
+    entries = {"type": "object", "properties": _given(RESPONSE, known), "additionalProperties": False}
     item = {"anyOf": [bare, entries]}
     return {"anyOf": [{"type": "null"}, bare, entries, {"type": "array", "items": item}]}

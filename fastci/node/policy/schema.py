@@ -11,8 +11,7 @@ _TEXT = {"type": ["string", "number", "boolean"]}
 
 def policy_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12. What it cannot say: that regular expressions and routes are well formed."""
-    code = {"enum": sorted(VULNERABILITIES), "description": "the code of a type of vulnerability"}
-    types = {"description": "types that the built-in checks try, or: all", **_one_or_more(code)}
+    types = {"description": "types that the built-in checks try, or: all", **_one_or_more(_ref("code"))}
     types["anyOf"] += [{"const": "all"}, {"type": "array", "items": {"const": "all"}, "maxItems": 1}]
     pattern = {"type": ["string", "number"], "description": "a regular expression over names of points"}
     points = _mapping(dict.fromkeys(POINTS, _one_or_more(pattern)))
@@ -21,13 +20,13 @@ def policy_schema() -> dict[str, Any]:
         {
             "route": _one_or_more({"type": "string", "description": "an expression over a whole route"}),
             "skip": {"type": ["boolean", "null"]},
-            "insertion-points": points,
-            "attacks": attacks,
+            "insertion-points": _ref("points"),
+            "attacks": _ref("attacks"),
         },
         ROUTE,
     )
     route["required"] = ["route"]
-    of_type = _mapping({"insertion-points": points}, TYPE)
+    of_type = _mapping({"insertion-points": _ref("points")}, TYPE)
     fuzzer = _mapping(
         {
             section: _mapping({key: dict(check.schema) for key, check in checks.items()})
@@ -39,8 +38,8 @@ def policy_schema() -> dict[str, Any]:
             "name": _TEXT | {"type": [*_TEXT["type"], "null"]},
             "description": _TEXT | {"type": [*_TEXT["type"], "null"]},
             "tags": _one_or_more(_TEXT),
-            "insertion-points": points,
-            "attacks": attacks,
+            "insertion-points": _ref("points"),
+            "attacks": _ref("attacks"),
             "use-only-custom-dsl": {"type": ["boolean", "null"]},
             "fuzzer": {"anyOf": [{"type": ["boolean", "null"]}, fuzzer]},
             "per-type": _mapping(dict.fromkeys(sorted(VULNERABILITIES), of_type)),
@@ -60,7 +59,17 @@ def policy_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Test policy of fast-action",
         **whole,
+        "$defs": {
+            "code": {"enum": sorted(VULNERABILITIES), "description": "the code of a type of vulnerability"},
+            "points": points,
+            "attacks": attacks,
+            "of-type": of_type,
+        },
     }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
 
 
 def _one_or_more(item: Mapping[str, Any]) -> dict[str, Any]:

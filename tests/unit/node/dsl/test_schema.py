@@ -19,7 +19,8 @@ GUIDE = (Path(__file__).parents[4] / "docs" / "extensions.md").read_text()
 
 # What needs a look at regular expressions, at two places of the file at once, or at YAML itself.
 BEYOND = (
-    "4:11: ", "5:7: ", "3:10: ", "3:17: ", "1:1: the oracle time needs", "3:19: testrun", "3:11: generate has no",
+    "4:11: ", "5:7: ", "3:10: ", "3:17: ", "1:1: the oracle time needs", "3:19: testrun",
+    "3:11: generate has no",
     "3:12: uniq needs points", "3:18: the tag", "2:7: not YAML", "3:1: detect is given twice",
 )  # fmt: skip
 
@@ -47,19 +48,23 @@ def test_extensions_of_the_guide_are_as_the_schema_says():
         assert [error.message for error in SCHEMA.iter_errors(document(block))] == [], block
 
 
+RCE = "meta-info: {type: rce}\n"
 GOOD = [
-    MAPPING, LISTS, "meta-info: {type: rce}\ndetect: [response]", "meta-info: [type: rce]\ndetect: oob",
-    "meta-info: {type: rce, applicable_for: [fast], additional: {x: 1}}\ndetect: {oob: [dns], response: [body: x]}",
+    MAPPING,
+    LISTS,
+    RCE + "detect: [response]",
+    "meta-info: [type: rce]\ndetect: oob",
+    "meta-info: {type: rce, tags: [a], additional: {x: 1}}\ndetect: {oob: [dns], response: [body: x]}",
     "meta-info: {type: rce, threat: '80'}\ndetect: [delayed_oob: [dns]]",
-    "meta-info: {type: rce}\nmatch: [{GET_a: null}, {ACTION_EXT: php}]\nmodify: {GET_b: ''}\ndetect: [response]",
-    "meta-info: {type: rce}\ngenerate: {payload: x, into: [GET, POST], method: [random]}\ndetect: [oob, response]",
-    "meta-info: {type: rce}\ncollect: [uniq: [[URI], [GET_a, GET_b]]]\ndetect: {response: {status: [500, '4..']}}",
-    "meta-info: {type: rce}\ncollect: {uniq: testrun}\ndetect: [response: [headers: [{Location: [a, b]}, x]]]",
-    "meta-info: {type: rce}\ndetect: [response: [{strict_type: html}, {body: [html: [tag, attr: [a, b], js: x]]}]]",
-    "meta-info: {type: rce}\ndetect: [response: [body: [html]]]",
-    "meta-info: {type: rce}\nsend: [{method: get, url: /}, [method: POST, url: /a, headers: [A: b], body: x]]\ndetect: [oob]",
+    RCE + "match: [{GET_a: null}, {ACTION_EXT: php}]\nmodify: {GET_b: ''}\ndetect: [response]",
+    RCE + "generate: {payload: x, into: [GET, POST], method: [random]}\ndetect: [oob, response]",
+    RCE + "collect: [uniq: [[URI], [GET_a, GET_b]]]\ndetect: {response: {status: [500, '4..']}}",
+    RCE + "collect: {uniq: testrun}\ndetect: [response: [headers: [{Location: [a, b]}, x]]]",
+    RCE + "detect: [response: [{strict_type: html}, {body: [html: [tag, attr: [a, b], js: x]]}]]",
+    RCE + "detect: [response: [body: [html]]]",
+    RCE + "send: [{method: get, url: /}, [method: PUT, url: /a, headers: [A: b], body: x]]\ndetect: [oob]",
     "meta-info: {type: sqli}\ndetect: [{oracle: boolean, pairs: [[a, b]]}]",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("text", GOOD)

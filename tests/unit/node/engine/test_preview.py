@@ -12,6 +12,7 @@ from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.policy import load_policy
 from fastci.node.store import Baseline
 
+HOST = Field.of(b"Host", b"shop.example")
 ORIGIN = Origin(scheme="http", host="shop.example", port=80)
 
 
@@ -22,7 +23,7 @@ def foreseen(section: str, targets: Sequence[str]) -> Preview:
     baselines = [
         Baseline(
             sequence=number, origin=ORIGIN, started=0, duration=0, connection=1, test="", truncated=False,
-            request=Request(method=b"GET", target=target.encode(), fields=(Field.of(b"Host", b"shop.example"),)),
+            request=Request(method=b"GET", target=target.encode(), fields=(HOST,)),
             response=Response(status=200),
         )
         for number, target in enumerate(targets, 1)
@@ -42,10 +43,10 @@ def foreseen(section: str, targets: Sequence[str]) -> Preview:
         ("", ["/a", "/b"], ["bl_1", "bl_2"]),
         ("collect: [uniq: [[GET_uid]]]", ["/?uid=1", "/demo?uid=1", "/?uid=2"], ["bl_1", "bl_3"]),
         # What is collected is remembered, whatever the later phases say.
-        ("collect: [uniq: [[GET_uid]]]\nmatch: {ACTION_NAME: b}", ["/a?uid=1", "/b?uid=1", "/b?uid=2"], ["bl_3"]),
+        ("collect: [uniq: [[GET_u]]]\nmatch: {ACTION_NAME: b}", ["/a?u=1", "/b?u=1", "/b?u=2"], ["bl_3"]),
         # Once in a run counts only where a request is made.
         ("collect: [uniq: [testrun]]\nmatch: {ACTION_NAME: b}", ["/a", "/b", "/b?x=1"], ["bl_2"]),
-        ("collect: [uniq: [testrun]]\ngenerate: {payload: x, into: GET}", ["/a", "/b?x=1", "/c?x=1"], ["bl_2"]),
+        ("collect: [uniq: testrun]\ngenerate: {payload: x, into: GET}", ["/a", "/b?x=1", "/c?x=1"], ["bl_2"]),
         ("match: {GET_q: tea}\nmodify: {GET_q: coffee}", ["/?q=tea", "/?q=coffee"], ["bl_1"]),
         ("generate: {payload: x, into: HEADER_HOST}", ["/a"], []),
     ],
