@@ -51,7 +51,8 @@ class Job:
     def cost(self) -> int:
         """About how many requests it sends: what it tries at a point, at each of them."""
         extension = self.extension
-        tries = len(extension.sendings) or len(extension.payloads) * len(extension.methods)
+        told = int(extension.oracle_options.get("requests", 0))
+        tries = told or len(extension.sendings) or len(extension.payloads) * len(extension.methods)
         return max(tries, 1) * max(len(self.points), 1)
 
 

@@ -12,11 +12,13 @@ from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, par
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.hearing import Hearing, Waiting
 from fastci.node.engine.observers import Observers
+from fastci.node.engine.oracles.fuzzing import fuzzing
 from fastci.node.engine.people import Company, People
 from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, skipped
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
+from fastci.node.fuzzer import read_recipe
 from fastci.node.message import Request
 from fastci.node.oob import Log, Offer
 from fastci.node.points import Point, list_points
@@ -94,6 +96,8 @@ class Scheduler:
         policy = task.policy
         modifying = [e for e in task.extensions if not e.sends and policy.ever_tries(e.type, e.builtin)]
         self._modifying = sorted(modifying, key=lambda e: e.rank)
+        if policy.fuzzer is not None:
+            self._modifying.append(fuzzing(read_recipe(policy.fuzzer)))
         self._sending = [e for e in task.extensions if e.sends and policy.tries(e.type, e.builtin)]
         self._memory = Memory()
         self._hearing = Hearing(offer=task.offer, log=log or Log(task.offer.word), say=say)

@@ -250,7 +250,18 @@ class _Reader:
             found[section] = {
                 key: self.checked(part, key, allowed[key]) for key, part in settings.items() if key in allowed
             }
+            if section == "payload":
+                self.place_of_payload(settings)
         return found
+
+    def place_of_payload(self, settings: Mapping[str, yaml.Node]) -> None:
+        if "insert" in settings and "replace" in settings:
+            self.fault(settings["replace"], "insert and replace exclude each other; take one of them out")
+        elif "bytes" in settings and str(settings.get("replace", yaml.ScalarNode("", "")).value) in (
+            "",
+            "whole",
+        ):
+            self.fault(settings["bytes"], "bytes goes with `replace: first`, `last` or `random` only")
 
     def checked(self, node: yaml.Node, key: str, check: Check) -> str | int:
         text = self.text(node, "")

@@ -169,6 +169,14 @@ def test_fuzzer_section_is_read(tmp_path: Path):
             "own.yml:1: anomalies: 'many' is not allowed; allowed: a number after",
         ),
         ("fuzzer: {anomaly-if: {body: '('}}", "own.yml:1: body: '(' is not allowed (a group is not closed"),
+        (
+            "fuzzer: {payload: {insert: end, replace: last}}",
+            "own.yml:1: insert and replace exclude each other; take one of them out",
+        ),
+        (
+            "fuzzer: {payload: {insert: end, bytes: 3}}",
+            "own.yml:1: bytes goes with `replace: first`, `last` or `random` only",
+        ),
         ("fuzzer: {payloads: {}}", "own.yml:1: fuzzer has no key 'payloads'; did you mean payload?"),
         (
             "use-only-custom-dsl: true\nfuzzer: true",

@@ -9,6 +9,7 @@ from fastci.node.engine.confirm import Probe
 from fastci.node.engine.oracles.access import decide_access
 from fastci.node.engine.oracles.boolean import decide_boolean
 from fastci.node.engine.oracles.csrf import decide_csrf
+from fastci.node.engine.oracles.fuzzing import decide_anomaly
 from fastci.node.engine.oracles.idor import decide_idor
 from fastci.node.engine.oracles.jwt import decide_jwt
 from fastci.node.engine.oracles.mass import decide_mass
@@ -27,6 +28,7 @@ ORACLES: Mapping[str, Oracle] = {
     "access": decide_access,
     "boolean": decide_boolean,
     "csrf": decide_csrf,
+    "fuzzing": decide_anomaly,
     "idor": decide_idor,
     "jwt": decide_jwt,
     "mass": decide_mass,
