@@ -9,7 +9,8 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
-from functools import wraps
+from functools import cache, wraps
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,12 +39,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def name_of(item: pytest.Item) -> str:
-    """`path/to/test.py:12::test_name[parameters]`, the line counting from 1."""
+    """`path/to/test.py:12::test_name[parameters]`: the path as in the repository, the line from 1."""
     path, line, _ = item.location
     _, _, name = item.nodeid.partition("::")
-    place = path.replace(os.sep, "/") + (f":{line + 1}" if line is not None else "")
+    file = item.config.rootpath / path
+    place = _in_repository(file, item.config.invocation_params.dir) + (
+        f":{line + 1}" if line is not None else ""
+    )
     # Only what every client and every server takes in a header.
     return "".join(c if " " <= c <= "~" else "?" for c in f"{place}::{name}"[:_LIMIT])
+
+
+@cache
+def _in_repository(file: Path, elsewhere: Path) -> str:
+    """The path below the checkout that holds the file; outside of any, below `elsewhere`."""
+    top = next((folder for folder in file.parents if (folder / ".git").exists()), elsewhere)
+    return Path(os.path.relpath(file, top)).as_posix()
 
 
 def _mark(headers: MutableMapping[str, Any]) -> None:

@@ -78,8 +78,11 @@ def test_each_client_names_its_test_and_the_target_never_sees_it(tmp_path: Path)
         Origin(answering(ok(b"hello", b"Connection: close"), seen=seen)) as origin,
         Rig(tmp_path / "node") as proxy,
     ):
-        folder = tmp_path / "repository" / "tests"
+        # A part of a repository with a pytest of its own: what is named counts from the repository.
+        folder = tmp_path / "repository" / "service" / "tests"
         folder.mkdir(parents=True)
+        (tmp_path / "repository" / ".git").mkdir()
+        (folder.parent / "pytest.ini").write_text("[pytest]\n")
         (folder / "test_shop.py").write_text(f"URL = {origin.url!r}\n{TESTS}")
         environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environ |= {"HTTP_PROXY": proxy.url, "http_proxy": proxy.url, "FAST_PROXY": proxy.url}
@@ -94,7 +97,7 @@ def test_each_client_names_its_test_and_the_target_never_sees_it(tmp_path: Path)
     def name(text: str, shown: str) -> str:
         # A decorated function begins at its decorator.
         line = next(n for n, one in enumerate(lines, 1) if text in one)
-        return f"tests/test_shop.py:{line}::{shown}"
+        return f"service/tests/test_shop.py:{line}::{shown}"
 
     assert tests == {
         "/requests-one": name("@pytest.mark", "test_requests[one]"),
