@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from fastci.errors import ConfigurationError
@@ -327,7 +328,18 @@ class Settings:
     fast_listen: tuple[str, int] = _row(
         ADDRESS, ("0.0.0.0", 8080), "address of the recording proxy; port 0 takes a free one", REC, ours=True
     )
-    fast_store: str = _row(ANY, "/var/lib/fast", "folder of test records and runs", ALL, ours=True)
+    fast_store: str = _row(
+        ANY, "/var/lib/fast", "folder of test records and runs; or a database that workflows share, "
+        "`postgresql://user@host/name`, its password in `WALLARM_API_TOKEN`", ALL, side=Side.BOTH, ours=True,
+    )  # fmt: skip
+    fast_scratch: str = _row(
+        ANY, "/var/lib/fast", "folder for what a node works with where `FAST_STORE` is a database", ALL,
+        ours=True,
+    )  # fmt: skip
+    fast_store_lease: int = _row(
+        _whole(3, 3600, "seconds"), 60, "how long a part of a shared test run stays with a node that says "
+        "nothing any more", TEST, ours=True,
+    )  # fmt: skip
     fast_record_key: str = _row(
         _text("64 hexadecimal digits, as `openssl rand -hex 32` prints them", r"[0-9A-Fa-f]{64}"), "",
         "encrypts the messages of new records, and opens those of records that are", (*REC, *TEST),
@@ -528,6 +540,16 @@ class Settings:
         "this", ALL, side=Side.CI, ours=True,
     )  # fmt: skip
 
+    @property
+    def shares_store(self) -> bool:
+        """Whether records and runs are in a database that other nodes use too."""
+        return self.fast_store.startswith(("postgresql://", "postgres://"))
+
+    @property
+    def store_folder(self) -> Path:
+        """Where records and runs are files."""
+        return Path(self.fast_scratch if self.shares_store else self.fast_store)
+
 
 def _table() -> Iterator[Variable]:
     for item in dataclasses.fields(Settings):
@@ -577,7 +599,9 @@ def node_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 def secret_values(environ: Mapping[str, str]) -> list[str]:
     """The values that must never be printed."""
-    return [environ[v.name] for v in VARIABLES.values() if v.secret and environ.get(v.name, "").strip()]
+    found = [environ[v.name] for v in VARIABLES.values() if v.secret and environ.get(v.name, "").strip()]
+    password = re.match(r"postgres(?:ql)?://[^/@]*?:([^/@]+)@", environ.get("FAST_STORE", "").strip())
+    return [*found, password[1]] if password else found
 
 
 def _contradictions(settings: Settings) -> list[str]:

@@ -32,6 +32,7 @@ List<String> call(Map given, List<String> own) {
         skipDuplicates: 'FAST_SKIP_DUPLICATES',
         baselineRps: 'FAST_BASELINE_RPS',
         seed: 'FAST_SEED',
+        storeLease: 'FAST_STORE_LEASE',
         reports: 'FAST_REPORTS',
         extensions: 'FAST_EXTENSIONS',
         policies: 'FAST_POLICIES',

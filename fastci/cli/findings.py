@@ -3,6 +3,7 @@
 import datetime
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastci.cli.options import overlaid
-from fastci.cli.results import known_file, load_run
+from fastci.cli.results import known_entries, known_file, load_run, shared_store
 from fastci.comparison import compare_runs
 from fastci.config import parse_settings
 from fastci.errors import ExitStatus, UsageError
@@ -41,14 +42,15 @@ workspace_option = click.option(
 
 
 class Shelf:
-    """The workspace as these commands see it: its runs, and the file of known findings."""
+    """The workspace as these commands see it: its runs, and the known findings, a file's or a store's."""
 
     def __init__(self, **given: str | None) -> None:
         settings = parse_settings(overlaid(given))
         workspace = Workspace(Path(settings.fast_workspace))
         self._runs = workspace.runs
         self.known_path = known_file(settings, workspace)
-        self.known = load_known(self.known_path)
+        self._shared = None if settings.fast_known_findings else shared_store(settings)
+        self.known = known_entries(settings, self.known_path) if self._shared else load_known(self.known_path)
         self.today = datetime.datetime.now(datetime.UTC).date()
 
     def run(self, source: Path | None) -> Run:
@@ -64,7 +66,17 @@ class Shelf:
         return apply_known(load_run(source), self.known, self.today)
 
     def save(self, entries: Sequence[Acceptance]) -> None:
-        save_known(self.known_path, entries)
+        if self._shared is None:
+            save_known(self.known_path, entries)
+            return
+        # For all workflows; what the file of this one says stays there.
+        kept = {entry.fingerprint for entry in entries}
+        for entry in self.known:
+            if entry.fingerprint not in kept:
+                self._shared.forget_finding(entry.fingerprint)
+        for entry in entries:
+            if entry not in self.known:
+                self._shared.accept_finding(entry.fingerprint, asdict(entry))
 
 
 @click.group()

@@ -11,7 +11,7 @@ from fastci.config import VARIABLES, Mode, Side, Variable
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ALIASES = {"TEST_RUN_POLICY_ID": "--policy"}
-NODE_ONLY = ("CI_MODE", "FAST_LISTEN", "FAST_STORE", "FAST_RECORD_ID", "FAST_RUN_ID")
+NODE_ONLY = ("CI_MODE", "FAST_LISTEN", "FAST_STORE", "FAST_SCRATCH", "FAST_RECORD_ID", "FAST_RUN_ID")
 """Variables that the CI side decides itself."""
 
 

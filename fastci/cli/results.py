@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastci.comparison import compare_runs
 from fastci.config import Settings
@@ -17,6 +18,9 @@ from fastci.known import FILE, apply_known, load_known
 from fastci.lifecycle.workspace import Workspace
 from fastci.reports import REPORTS, redacted, write_reports
 from fastci.results import Acceptance, Run, Verdict, parse_document, to_document
+
+if TYPE_CHECKING:
+    from fastci.node.store.postgres import SharedStore
 
 FORMATS = tuple(REPORTS)
 """The reports that are written after every test run: all of them."""
@@ -37,7 +41,7 @@ class Judging:
         if settings.fast_known_findings and not path.is_file():
             raise UsageError(f"FAST_KNOWN_FINDINGS: there is no file {path}")
         earlier = load_run(Path(settings.fast_compare_with)) if settings.fast_compare_with else None
-        return cls(settings=settings, known=load_known(path), earlier=earlier)
+        return cls(settings=settings, known=known_entries(settings, path), earlier=earlier)
 
     def judge(self, run: Run) -> tuple[Run, Verdict]:
         """The run without secrets, known findings apart, compared, with its verdict; and that verdict."""
@@ -47,6 +51,25 @@ class Judging:
             settled = compare_runs(settled, self.earlier)
         verdict = decide(settled, self.settings)
         return with_verdict(settled, verdict), verdict
+
+
+def shared_store(settings: Settings) -> "SharedStore | None":
+    """The database in which workflows share what they know, if one is named."""
+    if not settings.shares_store:
+        return None
+    from fastci.node.store.postgres import SharedStore
+
+    return SharedStore(settings.fast_store, token=settings.wallarm_api_token)
+
+
+def known_entries(settings: Settings, path: Path) -> list[Acceptance]:
+    """The accepted findings of the file, then those of the shared store; the file has the last word."""
+    entries = load_known(path)
+    if (shared := shared_store(settings)) is not None:
+        known = {entry.fingerprint for entry in entries}
+        entries += [Acceptance(**e) for e in shared.known_findings() if e["fingerprint"] not in known]
+        shared.close()
+    return entries
 
 
 def known_file(settings: Settings, workspace: Workspace) -> Path:

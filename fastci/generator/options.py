@@ -21,7 +21,7 @@ FLOWS = {
     "jobs": "recording and testing are two jobs; the record travels as an artifact",
     "test": "only testing, with a record that is there already",
 }
-DECIDED = ("CI_MODE", "FAST_LISTEN", "FAST_STORE", "FAST_RECORD_ID", "FAST_RUN_ID")
+DECIDED = ("CI_MODE", "FAST_LISTEN", "FAST_STORE", "FAST_SCRATCH", "FAST_RECORD_ID", "FAST_RUN_ID")
 """Variables of a node that the steps around it decide themselves: neither an option nor an input."""
 STYLES = ("declarative", "scripted")
 NODES = {

@@ -306,7 +306,8 @@ class ContainerRuntime:
         own = f"127.0.0.1:{launch.port}"
         return inside | {
             "FAST_LISTEN": own if self._attachment.shares else f"0.0.0.0:{network.NODE_PORT}",
-            "FAST_STORE": str(_HOME),
+            # A database that the user named stays the store.
+            ("FAST_SCRATCH" if "FAST_STORE" in launch.variables else "FAST_STORE"): str(_HOME),
             "FAST_REPORTS": str(_folder(Place.REPORTS, True)),
             "FAST_EXTENSIONS": str(_folder(Place.EXTENSIONS, True)),
             "FAST_AUTHS": str(_folder(Place.AUTHS, True)),

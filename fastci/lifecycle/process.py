@@ -94,7 +94,8 @@ class ProcessRuntime:
             "PYTHONPATH": os.pathsep.join(filter(None, [package, self._environ.get("PYTHONPATH", "")])),
             "PYTHONUNBUFFERED": "1",
             "FAST_LISTEN": f"127.0.0.1:{launch.port}",
-            "FAST_STORE": str(folder),
+            # A database that the user named stays the store.
+            ("FAST_SCRATCH" if "FAST_STORE" in launch.variables else "FAST_STORE"): str(folder),
             "FAST_REPORTS": str(folder / Place.REPORTS),
             "FAST_EXTENSIONS": str(folder / Place.EXTENSIONS),
             "FAST_AUTHS": str(folder / Place.AUTHS),

@@ -76,7 +76,8 @@ class Recording:
             if settings.fast_port and stage.runtime.shares_network and not probe.is_free(settings.fast_port):
                 raise port_taken(settings.fast_port)
             files = stage.workspace.authority_files(settings)
-            if stage.runtime.ours:
+            # A shared store numbers the records of all workflows itself.
+            if stage.runtime.ours and not settings.shares_store:
                 self.record_id = self._reserved = stage.workspace.reserve_record()
             given = {"FAST_RECORD_ID": self.record_id}
             if settings.target_uri and not settings.allowed_hosts:

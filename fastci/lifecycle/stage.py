@@ -24,7 +24,15 @@ TITLES = {
     6: "node testing",
     7: "results collected, node removed",
 }
-_BY_RUNTIME = ("FAST_LISTEN", "FAST_STORE", "FAST_REPORTS", "FAST_EXTENSIONS", "FAST_AUTHS", "FAST_POLICIES")
+_BY_RUNTIME = (
+    "FAST_LISTEN",
+    "FAST_STORE",
+    "FAST_SCRATCH",
+    "FAST_REPORTS",
+    "FAST_EXTENSIONS",
+    "FAST_AUTHS",
+    "FAST_POLICIES",
+)
 """Variables that say where things are on this side; in a node they are elsewhere."""
 
 
@@ -116,7 +124,8 @@ class Stage:
     def node_variables(self, mode: Mode, given: Mapping[str, str]) -> dict[str, str]:
         """The environment of a node: what the user set for this mode, and what this job decides.
 
-        An image that is not ours gets what FAST documents; ours gets no secret of its cloud.
+        An image that is not ours gets what FAST documents; ours gets no secret of its cloud, unless that is
+        the one of a shared store.
         """
         ours = self.runtime.ours
         chosen = {"CI_MODE": mode.value}
@@ -128,6 +137,10 @@ class Stage:
                 chosen[variable.name] = value
         if ours:
             chosen["FAST_EXIT_CODES"] = "detailed"
+        if ours and self.settings.shares_store:
+            chosen["FAST_STORE"] = self.settings.fast_store
+            if self.settings.wallarm_api_token:
+                chosen["WALLARM_API_TOKEN"] = self.settings.wallarm_api_token
         allowed = {name for name in given if ours or not VARIABLES[name].ours}
         return chosen | {name: given[name] for name in allowed if given[name]}
 

@@ -46,7 +46,8 @@ class SecurityTesting:
             files = self.given_files()
             given = {"TEST_RECORD_ID": chosen}
             if stage.runtime.ours:
-                files += workspace.record_files(chosen)
+                if not stage.settings.shares_store:
+                    files += workspace.record_files(chosen)
                 self._run_id = given["FAST_RUN_ID"] = workspace.reserve_run(stage.settings.fast_shard)
             self._node = stage.launch(Mode.TESTING, given, files)
             ended = nodes.wait_end(stage.runtime, self._node, stage.waiter, stage.listener.progress)

@@ -1,5 +1,6 @@
 """The node: what one container does in its mode, from its first console line to its exit status."""
 
+import asyncio
 import json
 import time
 from dataclasses import replace
@@ -21,7 +22,9 @@ from fastci.node.dsl import (
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
 from fastci.node.recording import record
+from fastci.node.sharing import Part, SharedRun, as_one, key_of, parts_of
 from fastci.node.store import Store
+from fastci.node.store.postgres import SharedStore
 from fastci.reports import redacted, write_reports
 from fastci.results import Run, parse_document, to_document
 
@@ -45,9 +48,13 @@ def run_node(settings: Settings, say: Say) -> ExitStatus:
 
 def _test(settings: Settings, say: Say) -> ExitStatus:
     greet(settings, say)
-    store = Store(Path(settings.fast_store), key=settings.fast_record_key)
+    store = Store(settings.store_folder, key=settings.fast_record_key)
     reports = _writable(Path(settings.fast_reports))
-    record = store.choose(record_id=settings.test_record_id, build_id=settings.build_id)
+    shared = (
+        SharedStore(settings.fast_store, token=settings.wallarm_api_token) if settings.shares_store else None
+    )
+    chosen = _take_record(shared, store, settings) if shared else settings.test_record_id
+    record = store.choose(record_id=chosen, build_id=settings.build_id)
     policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
     extensions = extensions_of(settings, say)
     credentials = load_credentials(Path(settings.fast_auths))
@@ -59,20 +66,38 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     say(f"[info] TestRun#{run_id} {name} created")
     say(f"[info] Test policy: {policy.name}")
 
-    async def testing() -> Run:
+    async def testing(stop: asyncio.Event, part: Part | None = None) -> Run:
         return await run_tests(
             run_id=run_id,
-            settings=replace(settings, test_run_name=name),
+            settings=replace(
+                settings, test_run_name=name, fast_shard=part.shard if part else settings.fast_shard
+            ),
             record=record,
             baselines=store.baselines(record),
             extensions=extensions,
             policy=policy,
             say=say,
-            stop=stop_on_signals(),
+            stop=stop,
             credentials=credentials,
+            phases=(part.phase,) if part else None,
         )
 
-    run = redacted(uvloop.run(testing()))
+    async def whole() -> Run:
+        stop = stop_on_signals()
+        # A shard that somebody asked for is a share already.
+        if shared is None or settings.fast_shard != (1, 1):
+            return await testing(stop)
+        parts = parts_of(record.baselines)
+        share = SharedRun(shared, settings, say=say, stop=stop)
+        key = key_of(settings, record.id, policy.name)
+        runs = await share.work(key, record.id, parts, lambda part: testing(stop, part))
+        if not runs:
+            return replace(await testing(stop), state="interrupted", complete=False)
+        return as_one(
+            runs, len(parts), run_id=run_id, name=name, record_id=record.id, build_id=settings.build_id
+        )
+
+    run = redacted(uvloop.run(whole()))
     verdict = decide(run, settings)
     run = with_verdict(run, verdict)
     _keep(store, run)
@@ -83,12 +108,22 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     return verdict.status
 
 
+def _take_record(shared: SharedStore, store: Store, settings: Settings) -> str:
+    """Bring the wanted record out of the shared store into this node's folder; its id."""
+    found = shared.choose_record(record_id=settings.test_record_id, build_id=settings.build_id)
+    path = store.record_path(found.id)
+    if not path.is_file() or not path.stat().st_size:
+        shared.take_record(found.id, path)
+    return found.id
+
+
 def report_stem(run: Run) -> str:
     """The documented name of report files, without the suffix: `<TEST RUN NAME>.<UNIX TIME>`."""
     return f"{run.name}.{int(run.start_time)}"
 
 
 def _keep(store: Store, run: Run) -> None:
+    store.runs_dir.mkdir(parents=True, exist_ok=True)
     path = store.runs_dir / f"{run.id}.json"
     path.write_text(json.dumps(to_document(run)), encoding="utf-8")
 
@@ -98,7 +133,7 @@ def _keep(store: Store, run: Run) -> None:
 
 def _report(settings: Settings, say: Say) -> ExitStatus:
     greet(settings, say)
-    store = Store(Path(settings.fast_store))
+    store = Store(settings.store_folder)
     reports = _writable(Path(settings.fast_reports))
     path = _choose_run(store, settings.test_run_id)
     try:

@@ -8,6 +8,7 @@ import contextlib
 import time
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -17,20 +18,27 @@ from fastci.node.console import Say, default_name, greet, stop_on_signals
 from fastci.node.proxy import Authority, load_authority, serve
 from fastci.node.store import Recorder, Store
 
+if TYPE_CHECKING:
+    from fastci.node.store.postgres import SharedStore
+
 
 def record(settings: Settings, say: Say) -> ExitStatus:
     """Record until a signal comes. Raises FatalError with the reason when that cannot be done any more."""
     greet(settings, say)
-    store = Store(Path(settings.fast_store), key=settings.fast_record_key)
+    store = Store(settings.store_folder, key=settings.fast_record_key)
+    shared = _shared_store(settings)
     _count_extensions(Path(settings.fast_extensions), say)
     authority = load_authority(settings)
     name = settings.test_record_name or default_name("TestRecord", time.time())
-    recorder = store.create(name, build_id=settings.build_id, record_id=settings.fast_record_id)
+    record_id = settings.fast_record_id or (shared.reserve_record() if shared else "")
+    recorder = store.create(name, build_id=settings.build_id, record_id=record_id)
     try:
         inactive = uvloop.run(_recording(settings, recorder, say, authority))
     finally:
         recorder.close()
     requests = "1 baseline request" if recorder.count == 1 else f"{recorder.count} baseline requests"
+    if shared:
+        _hand_in(shared, recorder, settings.build_id)
     say(f"[info] TestRecord#{recorder.id} {recorder.name} stopped, {requests} recorded")
     if not inactive:
         return ExitStatus.PASSED
@@ -39,6 +47,24 @@ def record(settings: Settings, say: Say) -> ExitStatus:
         why="INACTIVITY_TIMEOUT passed before the CI tool stopped this container",
         hint=f"the record {recorder.id} stays usable; raise INACTIVITY_TIMEOUT for slower tests",
     )
+
+
+def _shared_store(settings: Settings) -> "SharedStore | None":
+    if not settings.shares_store:
+        return None
+    # Only a node that shares its records pays for the import.
+    from fastci.node.store.postgres import SharedStore
+
+    return SharedStore(settings.fast_store, token=settings.wallarm_api_token)
+
+
+def _hand_in(shared: "SharedStore", recorder: Recorder, build_id: str) -> None:
+    from fastci.node.store.postgres import SharedRecord
+
+    if recorder.count:
+        facts = SharedRecord(id=recorder.id, name=recorder.name, build_id=build_id, baselines=recorder.count)
+        shared.put_record(recorder.path, facts)
+    shared.close()
 
 
 async def _recording(settings: Settings, recorder: Recorder, say: Say, authority: Authority) -> bool:

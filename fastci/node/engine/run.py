@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from fastci import __version__, results
@@ -11,6 +11,7 @@ from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension
 from fastci.node.engine.check import Check
 from fastci.node.engine.findings import merge_findings
+from fastci.node.engine.plan import Phase
 from fastci.node.engine.scheduler import Task
 from fastci.node.engine.work import Outcome, OwnWork, SharedWork, Work, processes_of
 from fastci.node.oob import Log, Offer, listen
@@ -36,11 +37,14 @@ async def run_tests(
     say: Say,
     stop: asyncio.Event,
     credentials: Credentials | None = None,
+    phases: Collection[Phase] | None = None,
 ) -> results.Run:
     """Test every baseline that the policy admits and give the results; ends early when `stop` is set.
 
     `credentials` go into every test request. With several processes the baselines are read from the record's
     file, not from `baselines`.
+
+    With `phases` only baselines of those are tested, and others see to the rest.
 
     State: "failed" with findings, and also when a check failed technically or nothing at all was tested
     (silence is not a pass); "interrupted" when stopped. Never raises for what the target does.
@@ -62,6 +66,7 @@ async def run_tests(
             extensions=extensions,
             credentials=credentials or Credentials(),
             offer=offer,
+            phases=tuple(Phase) if phases is None else phases,
         )
         processes = processes_of(settings.processes)
         work: Work
@@ -74,7 +79,15 @@ async def run_tests(
         outcome = await work.finish()
     complete = outcome.whole and not (interrupted or halt.is_set())
     return _sum_up(
-        outcome, run_id, settings, record, policy, start=start, interrupted=interrupted, complete=complete
+        outcome,
+        run_id,
+        settings,
+        record,
+        policy,
+        start=start,
+        interrupted=interrupted,
+        complete=complete,
+        first=settings.fast_shard[0] == 1 and phases is None,
     )
 
 
@@ -119,6 +132,7 @@ def _sum_up(
     start: float,
     interrupted: bool,
     complete: bool,
+    first: bool,
 ) -> results.Run:
     """The results; what has not ended counts as interrupted."""
     tested = [check for check in outcome.checks if isinstance(check, Check)]
@@ -126,7 +140,7 @@ def _sum_up(
         if check.state in ("waiting", "running"):
             check.state = "failed" if check.found else "interrupted"
     number, shards = settings.fast_shard
-    messages = outcome.faults + _fail_unreached(tested, complete, first=number == 1)
+    messages = outcome.faults + _fail_unreached(tested, complete, first=first)
     findings, ids = merge_findings(tested)
     checks = [
         check.result(ids.get(check.item.baseline.id, ())) if isinstance(check, Check) else check
@@ -134,7 +148,7 @@ def _sum_up(
     ]
     checks.sort(key=lambda check: int(check.baseline.removeprefix("bl_")))
     messages += _technical_failures(checks)
-    clean = (tested or number > 1) and not findings and not messages
+    clean = (tested or not first) and not findings and not messages
     state: results.RunState = "interrupted" if interrupted else "passed" if clean else "failed"
     origins = list(dict.fromkeys(str(check.item.target.origin) for check in tested))
     return results.Run(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastci import results
@@ -45,13 +45,14 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be tested and how; the same for every process of a run."""
+    """What is to be tested and how; the same for every process of a run. Other `phases` are for others."""
 
     settings: Settings
     policy: Policy
     extensions: Sequence[Extension]
     credentials: Credentials
     offer: Offer = field(default_factory=Offer)
+    phases: Collection[Phase] = tuple(Phase)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +92,7 @@ class Scheduler:
         number, shards = settings.fast_shard
         self._shard = number - 1
         self._deal = Deal(shards)
+        self._phases = frozenset(task.phases)
         scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
         self._scope = replace(scope, credentials=task.credentials)
         policy = task.policy
@@ -259,7 +261,8 @@ class Scheduler:
         if isinstance(prepared, Skipped):
             self._leave_out(prepared)
             return None
-        if self._deal.next(sum(job.cost for job in prepared.jobs)) != self._shard:
+        dealt = self._deal.next(sum(job.cost for job in prepared.jobs))
+        if dealt != self._shard or item.phase not in self._phases:
             self.done += self._share.index == 0
             return None
         self._taken += 1
@@ -324,7 +327,7 @@ class Scheduler:
         if self._share.index == 0:
             self.done += 1
             # Told once in the whole run: the results of its shards add up to those of a whole one.
-            if self._shard == 0:
+            if self._shard == 0 and Phase.READ in self._phases:
                 self.checks.append(left.check())
 
     async def _check(self, prepared: Prepared) -> None:

@@ -138,7 +138,7 @@ def load_authority(settings: Settings) -> Authority:
         cert, key = DEFAULT_CERT, DEFAULT_KEY
     else:
         try:
-            return Authority.keep(Path(settings.fast_store) / "authority")
+            return Authority.keep(settings.store_folder / "authority")
         except (OSError, ValueError):
             return Authority.create()
     try:
