@@ -232,7 +232,6 @@ class _Play:
         self._chance = chance
         self._usual = Usual()
         self._found: list[Anomaly] = []
-        self._guilty: set[int] = set()
         self._timeouts = 0
         self._over = False
         self._proven: set[str] = set()
@@ -247,9 +246,7 @@ class _Play:
             return []
         runs = deque(_runs(_BYTES, self._recipe.size))
         while runs and not self._over:
-            run = bytes(byte for byte in runs.popleft() if byte not in self._guilty)
-            if not run:
-                continue
+            run = runs.popleft()
             trial = self._trial(run)
             seen = yield trial
             if self._is_odd(seen):
@@ -297,7 +294,6 @@ class _Play:
                 return
         self._proven.add(kind)
         guilty = payload if len(payload) == 1 else b""
-        self._guilty.update(guilty)
         self._found.append(Anomaly(guilty=guilty, reason=reason, trial=trial, again=again, control=control))
         self._look_whether_to_stop(seen)
 
