@@ -1,12 +1,14 @@
 """The action in real workflows, run by nektos/act with this machine as its runner."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 import yaml
 from clients import Client, copy_product, example, make_repository, node_names, still_there, tool
+from jobs import until
 
 from fastci.generator.definitions import ACTIONS
 
@@ -153,6 +155,52 @@ def test_cancel_while_the_tests_run_leaves_nothing(act, target, runtime):
     assert client.wait() == 1
     assert "Post org/fast-action@v1" in client.text
     assert still_there(names) == []
+
+
+@pytest.mark.engine
+def test_cancel_while_the_target_is_tested_leaves_nothing(act, target):
+    tests = f"curl --silent --output page.html {target.url}/safe?q=1"
+    client = act.start(job(fast(run=tests, **{"target-uri": target.url})), FAST_RUNTIME="docker")
+    client.says("[6/7] node testing ...", 240)
+    target.open.clear()
+    asked = len(target.requests)
+    until(lambda: len(target.requests) > asked, "an attack")
+    client.send(signal.SIGINT)
+    assert client.wait() == 1
+    assert "Post org/fast-action@v1" in client.text
+    names = node_names(client.text)
+    assert any(name.startswith("fast-testing-") for name in names)
+    assert still_there(names) == []
+
+
+@pytest.mark.engine
+def test_cells_of_a_matrix_with_several_steps_each_do_not_meet_on_one_machine(act, target, tmp_path):
+    here = {"target-uri": target.url}
+    both = " && ".join(f"[ -e {tmp_path}/up{number} ]" for number in (1, 2))
+    meet = f"touch {tmp_path}/up$N; until {both}; do sleep 0.05; done"
+    get = "curl --silent --output page.html"
+    ids = [f"${{{{ steps.{step}.outputs.test-record }}}}" for step in ("second", "third")]
+    steps = [
+        {"id": "first", "uses": "org/fast-action@v1", "with": {"mode": "recording", **here}},
+        {
+            "env": {"N": "${{ matrix.n }}", "PROXY": "${{ steps.first.outputs.proxy-url }}"},
+            "run": f"{meet}; {get} --noproxy '' --proxy \"$PROXY\" {target.url}/safe?q=$N",
+        },
+        {"id": "second", "uses": "org/fast-action@v1", "with": {"mode": "testing"}},
+        {
+            "id": "third", "uses": "org/fast-action@v1",
+            "with": {"run": f"{get} {target.url}/safe?q=3", **here},
+        },
+        {"run": f"echo records: {' '.join(ids)}"},
+    ]  # fmt: skip
+    cells = {"strategy": {"matrix": {"n": [1, 2]}}, "runs-on": "ubuntu-latest", "steps": steps}
+    workflow = yaml.safe_dump({"on": "push", "jobs": {"fast": cells}}, sort_keys=False)
+    client = act.start(workflow, FAST_RUNTIME="docker")
+    assert client.wait() == 0, client.text
+    assert client.text.count("records: rec_0001 rec_0002") >= 2
+    assert len(re.findall(r"\[5/7\] .*, 1 baseline request recorded", client.text)) == 4
+    assert len(node_names(client.text)) == 8
+    assert still_there(node_names(client.text)) == []
 
 
 def test_input_that_is_not_allowed_is_named_and_nothing_starts(act, target):
