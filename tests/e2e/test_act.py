@@ -158,19 +158,26 @@ def test_cancel_while_the_tests_run_leaves_nothing(act, target, runtime):
 
 
 @pytest.mark.engine
-def test_cancel_while_the_target_is_tested_leaves_nothing(act, target):
+def test_cancel_while_the_target_is_tested_leaves_nothing(act, engine, target, tmp_path):
+    def testers():
+        found = engine.containers.list(all=True, ignore_removed=True)
+        return [
+            node.name for node in found if f"TEST_RUN_NAME={tmp_path.name}" in node.attrs["Config"]["Env"]
+        ]
+
     tests = f"curl --silent --output page.html {target.url}/safe?q=1"
-    client = act.start(job(fast(run=tests, **{"target-uri": target.url})), FAST_RUNTIME="docker")
+    inputs = {"target-uri": target.url, "test-run-name": tmp_path.name}
+    client = act.start(job(fast(run=tests, **inputs)), FAST_RUNTIME="docker")
     client.says("[6/7] node testing ...", 240)
     target.open.clear()
     asked = len(target.requests)
     until(lambda: len(target.requests) > asked, "an attack")
+    assert len(testers()) == 1
     client.send(signal.SIGINT)
     assert client.wait() == 1
-    assert "Post org/fast-action@v1" in client.text
-    names = node_names(client.text)
-    assert any(name.startswith("fast-testing-") for name in names)
-    assert still_there(names) == []
+    assert "Success - Post org/fast-action@v1" in client.text
+    until(lambda: testers() == [], "the end of the testing node", 10)
+    assert still_there(node_names(client.text)) == []
 
 
 @pytest.mark.engine
