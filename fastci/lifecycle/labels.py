@@ -46,9 +46,13 @@ class Labels:
         }
 
     def is_leftover(self, now: float) -> bool:
-        """Whether nobody will come for this node any more: its owner died here, or its deadline passed."""
-        if self.owner and is_alive(self.owner) is False:
-            return True
+        """Whether nobody will come for this node any more: its owner died here, or its deadline passed.
+
+        An owner that lives will come, whatever a clock that was moved says of the deadline.
+        """
+        alive = is_alive(self.owner) if self.owner else None
+        if alive is not None:
+            return not alive
         return now > self.deadline or now < self.created - _LINGER
 
 

@@ -1,5 +1,6 @@
 """What a person sees of a job: the steps with their times, what was found, where the reports lie."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fastci.results import Finding, Run, Step
 _MARKS = {"done": "ok", "failed": "FAILED", "skipped": "skipped", "interrupted": "INTERRUPTED"}
 _COLOURS = {"done": "green", "failed": "red", "skipped": "dim", "interrupted": "yellow"}
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan"}
+_BEGINNING = re.compile(r"^(\s*)::", re.M)
 _LAST = 7
 _HEARTBEAT = 30.0
 _ANNOUNCED = (4, 6)
@@ -46,6 +48,7 @@ class Screen:
             self.line(f"      {line}", style="dim")
 
     def line(self, text: str, *, style: str = "") -> None:
+        text = _as_text(text)
         for secret in self._secrets:
             text = text.replace(secret, "***")
         self._console.print(Text(text, style=style), soft_wrap=True)
@@ -66,10 +69,23 @@ class Screen:
             self.line(f"report: {path}")
 
 
+def _as_text(text: str, *, folded: bool = False) -> str:
+    """Nothing that a target said is a command to GitHub's runner: a joiner without width parts its signs.
+
+    The runner heeds `::name::` at the beginning of a line, which in a `folded` cell may be anywhere, and
+    `##[name]` everywhere.
+    """
+    text = text.replace("##[", "#\u2060#[")
+    return text.replace("::", ":\u2060:") if folded else _BEGINNING.sub("\\1:\u2060:", text)
+
+
 def _row(finding: Finding) -> list[Text]:
     severity = Text(finding.severity.upper(), style=_SEVERITIES[finding.severity])
     where = f"{finding.place.method} {finding.route}"
-    return [severity, *(Text(cell) for cell in (finding.type, where, finding.point, finding.title))]
+    return [
+        severity,
+        *(Text(_as_text(cell, folded=True)) for cell in (finding.type, where, finding.point, finding.title)),
+    ]
 
 
 def counted(run: Run) -> str:

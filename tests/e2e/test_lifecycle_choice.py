@@ -1,5 +1,7 @@
 """Which runtime is taken when the engine does not answer: the socket is really tried."""
 
+import os
+
 import pytest
 
 from fastci.config import parse_settings
@@ -11,12 +13,13 @@ from fastci.lifecycle.workspace import Workspace
 
 @pytest.fixture
 def choose(tmp_path):
-    def choose(**environ):
+    def choose(*, engine=f"unix://{tmp_path}/docker.sock", **environ):
         said = []
-        socket = {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}
         settings = parse_settings(environ)
         with Signals() as signals:
-            runtime = choose_runtime(settings, socket, Workspace(tmp_path), signals, said.append)
+            runtime = choose_runtime(
+                settings, {"DOCKER_HOST": engine}, Workspace(tmp_path), signals, said.append
+            )
         return runtime, said
 
     return choose
@@ -35,3 +38,11 @@ def test_auto_without_an_engine_takes_the_process_and_says_why(choose):
 def test_what_needs_an_engine_without_one_is_an_error(choose, environ):
     with pytest.raises(FatalError, match="no Docker Engine answers"):
         choose(**environ)
+
+
+@pytest.mark.engine
+def test_auto_without_a_base_for_our_image_takes_the_process_and_says_why(choose):
+    base = "fast-action-test/no-such-base:1"
+    runtime, said = choose(engine=os.environ.get("DOCKER_HOST", ""), FAST_BASE_IMAGE=base)
+    assert runtime.name == "process"
+    assert f"because the node's image cannot be built on {base}" in said[-1]

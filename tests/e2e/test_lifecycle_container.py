@@ -64,7 +64,15 @@ def test_node_has_the_least_privileges_and_no_secret_in_sight(fastci_docker, eng
     assert 0 < host["Memory"] <= 8 << 30
     assert 0 < host["PidsLimit"] <= 1024
     assert not host["Binds"]
+    assert host["MemorySwap"] == host["Memory"]
     assert "secret-token" not in json.dumps(facts)
+    inside = engine.containers.get(container["Id"])
+    assert b"secret-token" not in inside.logs()
+    status = inside.exec_run(["cat", "/proc/1/status"]).output.decode()
+    assert "CapEff:\t0000000000000000" in status
+    assert "CapBnd:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+    assert inside.exec_run(["touch", "/opt/x"]).exit_code != 0
     labels = facts["Config"]["Labels"]
     assert labels["org.fast-action.step"] == "recording"
     assert labels["org.fast-action.build"] == "b1"

