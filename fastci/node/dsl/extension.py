@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import regex
-
 from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
 from fastci.node.dsl.detect import Detection
 from fastci.node.dsl.markers import Markers, MarkerSource
 from fastci.node.dsl.oracle import WHOLE
-from fastci.node.dsl.patterns import TIMEOUT, ExtensionFault
+from fastci.node.dsl.patterns import ExtensionFault, Limited
 from fastci.node.dsl.requests import (
     Sending,
     encode,
@@ -64,14 +62,14 @@ class Condition:
     """One item of the section `match`: a value at such a point, or no such point (`value` None)."""
 
     point: PointPattern
-    value: "regex.Pattern[str] | None"
+    value: Limited | None
     where: str
 
     def holds(self, points: Sequence[Point]) -> bool:
         found = select(self.point, points, self.where)
         if self.value is None:
             return not found
-        return any(_searches(self.value, point.value, self.where) for point in found)
+        return any(self.value.matches(point.value) for point in found)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +107,7 @@ class Extension:
     needs: str = ""
     per: str = "route"
     kinds: frozenset[str] = frozenset()
-    when: "regex.Pattern[str] | None" = None
+    when: Limited | None = None
     sendings: tuple[Sending, ...] = ()
     oracle: str = ""
     oracle_options: Mapping[str, Any] = field(default_factory=dict)
@@ -174,7 +172,7 @@ class Extension:
     def _takes(self, point: Point) -> bool:
         if self.kinds and point.kind not in self.kinds:
             return False
-        return self.when is None or _searches(self.when, point.value, self.where)
+        return self.when is None or self.when.matches(point.value)
 
     # attacks
 
@@ -316,15 +314,6 @@ def inserted(value: bytes, payload: bytes, method: str, at: int = 0) -> bytes:
             return value[:at] + payload + value[at:]
         case _:
             return payload
-
-
-def _searches(pattern: "regex.Pattern[str]", value: bytes, where: str) -> bool:
-    try:
-        return pattern.search(value.decode("utf-8", "replace"), timeout=TIMEOUT) is not None
-    except TimeoutError:
-        raise ExtensionFault(
-            f"{where}: the regular expression {pattern.pattern!r} took longer than {TIMEOUT:g} s on one value"
-        ) from None
 
 
 def _innermost(points: Sequence[Point]) -> list[Point]:

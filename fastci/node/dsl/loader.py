@@ -12,6 +12,7 @@ from fastci.node.dsl.extension import METHODS, SEND_METHODS, TESTRUN, Condition,
 from fastci.node.dsl.looks import DetectReader
 from fastci.node.dsl.oracle import OracleUse
 from fastci.node.dsl.parts import Parts
+from fastci.node.dsl.patterns import Limited
 from fastci.node.dsl.requests import Sending
 from fastci.node.points import PointPattern, compile_point, compile_ruby
 from fastci.node.vulnerabilities import VULNERABILITIES
@@ -194,7 +195,7 @@ class _Loader(Parts):
             text = self.document.text(entry.value, "a value of match")
             value = self.compiled(compile_ruby, text, entry.value)
             if value is not None:
-                found.append(Condition(point=point, value=value, where=where))
+                found.append(Condition(point=point, value=Limited(value, where), where=where))
         return tuple(found)
 
     def modify(self, node: yaml.Node | None) -> tuple[tuple[PointPattern, str], ...]:
@@ -230,7 +231,8 @@ class _Loader(Parts):
         }
         found["needs"] = next(iter(self.words(parts.get("needs"), "need", NEEDS)), "")
         if (when := parts.get("when")) is not None:
-            found["when"] = self.compiled(compile_ruby, document.text(when, "when"), when)
+            compiled = self.compiled(compile_ruby, document.text(when, "when"), when)
+            found["when"] = Limited(compiled, document.place(when)) if compiled else None
         return found
 
     def added(self, node: yaml.Node | None) -> tuple[tuple[tuple[str, str], ...], ...]:

@@ -38,6 +38,31 @@ class ExtensionFault(Exception):
     """An extension cannot do its work, and it is its own fault. The message begins with `file:line:col:`."""
 
 
+class Limited:
+    """A regular expression that values must match; given up for good when it takes too long on one.
+
+    `where` is its place in the extension's file.
+    """
+
+    def __init__(self, pattern: "regex.Pattern[str]", where: str) -> None:
+        self.pattern = pattern.pattern
+        self._compiled = pattern
+        self._where = where
+        self._gave_up = False
+
+    def matches(self, value: bytes) -> bool:
+        """Whether it is found in the value. Raises ExtensionFault for one that hangs."""
+        if not self._gave_up:
+            try:
+                return self._compiled.search(value.decode("utf-8", "replace"), timeout=TIMEOUT) is not None
+            except TimeoutError:
+                self._gave_up = True
+        raise ExtensionFault(
+            f"{self._where}: the regular expression {self.pattern!r} took longer than {TIMEOUT:g} s on "
+            "one value; it is not tried again"
+        )
+
+
 class Text:
     """A text to search in, with its lower-case form made at most once."""
 
@@ -113,7 +138,7 @@ class Pattern:
         shown = self.source if len(self.source) <= 80 else self.source[:77] + "..."
         return ExtensionFault(
             f"{self.where}: the regular expression {shown!r} took longer than {TIMEOUT:g} s on one answer; "
-            "it is not tried again"
+            "one value; it is not tried again"
         )
 
 

@@ -1,9 +1,13 @@
 """The phases before anything is sent, by the worked facts of spec/extensions.md and some more."""
 
+import time
+from dataclasses import replace
+
 import pytest
 from dsl_kit import answer, extension_with, get, load, point_of, post_json
 
 from fastci.node.dsl import Extension, ExtensionFault, MarkerSource, Memory
+from fastci.node.dsl.extension import SEND_METHODS
 from fastci.node.message import Field, Request
 from fastci.node.points import list_points
 
@@ -413,3 +417,81 @@ def test_control_of_a_fixed_request_asks_for_what_cannot_exist():
     assert control is not None
     assert (control.request.method, control.request.body) == (b"POST", b"")
     assert control.request.target == f"/{control.markers.text}".encode()
+
+
+# what files of real users do
+
+
+@pytest.mark.parametrize("word", ["URI", "ACTION_NAME", "HEADER_HOST"])
+def test_uniq_of_one_bare_point_per_item_counts(word: str):
+    other = get("/b/d?x=1", ("Host", "other.example"))
+    other = Request(method=b"GET", target=b"/b/d?x=1", fields=other.fields[1:])
+    extension, memory = extension_with(f"collect: [{{uniq: [[{word}]]}}]"), Memory()
+    accepted = [extension.collects(list_points(r), memory) for r in (get("/a/c"), get("/a/c?y=2"), other)]
+    assert accepted == [True, False, True]
+
+
+def test_match_on_an_ending_without_service_word():
+    extension = extension_with("match: [{ACTION_EXT: '^php$'}]")
+    assert [extension.matches(list_points(get(t))) for t in ("/a.php", "/a.phps", "/a")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_modify_value_is_a_text_and_no_expression():
+    assert extension_with("modify: [{GET_a: 'x.*'}]").modified(get("/?a=1")).target == b"/?a=x.%2A"
+
+
+def test_modify_of_a_header_that_the_attack_needs_then_payload_in_the_body():
+    extension = extension_with(
+        "modify: [{HEADER_CONTENT-TYPE_value: text/x-evil}]\ngenerate: {payload: [X], into: POST_value}"
+    )
+    (request,) = requests_of(extension, post_json("/", '{"a": 1}'), Memory())
+    assert (request.get(b"content-type"), request.body) == (b"text/x-evil", b"X")
+    assert request.get(b"content-length") == b"1"
+
+
+@pytest.mark.parametrize("method", SEND_METHODS)
+def test_fixed_request_may_have_each_method(method: str):
+    extension = load(f"meta-info: {{type: info}}\nsend: [{{method: {method}, url: /x}}]\ndetect: [response]")
+    (attack,) = extension.attacks(get("/"), None, MarkerSource(1))
+    assert attack.request.head().startswith(f"{method} /x HTTP/1.1\r\n".encode())
+
+
+def test_payload_list_of_thousands_is_made_one_by_one():
+    payloads = ", ".join(f"p{number}" for number in range(3000))
+    extension = extension_with(f"generate: {{payload: [{payloads}], into: GET_a}}")
+    request = get("/?a=1")
+    written: list[bytes] = []
+    point = point_of(request, "GET_a_value")
+    counting = replace(point, _put=lambda value, raw, /: (written.append(value), point._put(value, raw))[1])
+    attacks = extension.attacks(request, counting, MarkerSource(1))
+    assert [next(attacks).payload for _ in range(3)] == ["p0", "p1", "p2"]
+    assert written == [b"p0", b"p1", b"p2"]
+
+
+def test_markers_of_each_test_request_are_fresh():
+    extension = extension_with("generate: {payload: [STR_MARKER], method: [prefix, postfix], into: GET}")
+    source = MarkerSource(1)
+    texts = [
+        attack.markers.text
+        for target in ("/?a=1&b=2", "/?c=3")
+        for point in extension.targets(list_points(get(target)))
+        for attack in extension.attacks(get(target), point, source)
+    ]
+    assert len(texts) == 6
+    assert len(set(texts)) == 6
+
+
+def test_extension_that_cannot_end_is_its_own_fault_once_and_for_all():
+    extension = extension_with("match: [{GET_q: '^(a|a)*$'}]")
+    hostile = list_points(get(f"/?q={'a' * 40}b"))
+    with pytest.raises(ExtensionFault):
+        extension.matches(hostile)
+    begin = time.process_time()
+    for _ in range(50):
+        with pytest.raises(ExtensionFault, match=r"^own\.yaml:4:17: .* took longer"):
+            extension.matches(hostile)
+    assert time.process_time() - begin < 0.5
