@@ -432,6 +432,10 @@ class Settings:
         _whole(0, 3600, "seconds"), 3, "how long a run still listens after its last test request that may be "
         "called back", TEST, ours=True,
     )  # fmt: skip
+    fast_xss_browser: str = _row(
+        ANY, "", "open pages with cross-site scripting in a headless Chromium to see it run: `auto`, or the "
+        "path of the program", TEST, ours=True, shown_default="off",
+    )  # fmt: skip
     fast_exit_codes: str = _row(
         _choice("simple", "detailed"), "", "simple: 0 passed, 1 anything else. detailed: 0 passed, "
         "1 vulnerabilities, 2 usage or configuration, 3 technical failure, 4 interrupted", ALL,

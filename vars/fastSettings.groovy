@@ -52,6 +52,7 @@ List<String> call(Map given, List<String> own) {
         oobServer: 'FAST_OOB_SERVER',
         oobSources: 'FAST_OOB_SOURCES',
         oobWait: 'FAST_OOB_WAIT',
+        xssBrowser: 'FAST_XSS_BROWSER',
         exitCodes: 'FAST_EXIT_CODES',
         minBaselines: 'MIN_BASELINES',
         failOn: 'FAST_FAIL_ON',

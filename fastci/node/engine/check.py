@@ -3,10 +3,11 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
+from fastci.node.engine.browser import Browser, prove_by_execution
 from fastci.node.engine.called_back import CalledBack, confirm_at_once, confirm_later
 from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.confirm import Answer, Probe
@@ -136,7 +137,8 @@ class CheckRunner:
 
     `seed` fixes the markers: each extension at each point of a baseline has its own stream of them.
     `on_found` is told of every vulnerability as soon as it is proven. `alone`: nothing else runs meanwhile.
-    `company` is who else the record knows, `hearing` what callbacks mean.
+    `company` is who else the record knows, `hearing` what callbacks mean. `browser`
+    opens pages with cross-site scripting, None where that is not wanted.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class CheckRunner:
         alone: bool,
         company: Company,
         hearing: Hearing,
+        browser: Browser | None,
     ) -> None:
         self._check = check
         self._channel = channel
@@ -159,6 +162,7 @@ class CheckRunner:
         self._alone = alone
         self._company = company
         self._hearing = hearing
+        self._browser = browser
         self._screen = Screen()
         self._renewed = False
         self._control = Reply.none()
@@ -323,7 +327,11 @@ class CheckRunner:
                     continue
                 evidence = await self._confirm(probe, attack, answer)
             if evidence is not None:
-                self._add(self._found(extension, attack.point, evidence))
+                found = self._found(extension, attack.point, evidence)
+                if self._browser is not None and extension.type == "xss":
+                    evidence, sure = await prove_by_execution(self._browser, probe, attack, evidence)
+                    found = replace(found, evidence=evidence, confidence=sure)
+                self._add(found)
                 return True
         return True
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from fastci import results
 from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension, Memory
+from fastci.node.engine.browser import Browser, find_browser
 from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.hearing import Hearing, Waiting
@@ -103,6 +104,7 @@ class Scheduler:
         self._sending = [e for e in task.extensions if e.sends and policy.tries(e.type, e.builtin)]
         self._memory = Memory()
         self._hearing = Hearing(offer=task.offer, log=log or Log(task.offer.word), say=say)
+        self._browser = self._find_browser()
         self._sessions = Sessions(self._scope)
         self._people = People(self._scope)
         self.sender = Sender(
@@ -130,6 +132,8 @@ class Scheduler:
             await self._hear_out()
             self._decide_the_rest()
         finally:
+            if self._browser is not None:
+                await self._browser.close()
             self.sender.client.close()
 
     def foresee(self, baselines: Iterable[Baseline]) -> list[Prepared]:
@@ -194,7 +198,17 @@ class Scheduler:
             alone=self._alone,
             company=company,
             hearing=self._hearing,
+            browser=self._browser,
         )
+
+    def _find_browser(self) -> Browser | None:
+        try:
+            program = find_browser(self._settings.fast_xss_browser)
+        except FileNotFoundError as error:
+            if self._share.index == 0:
+                self._say(f"[warn] no proof by execution: {error} (FAST_XSS_BROWSER)")
+            return None
+        return Browser(program, self._say) if program else None
 
     def list_the_rest(self) -> None:
         """After a cancelled `work`: add what was not begun to `checks`, as far as that takes no time."""
