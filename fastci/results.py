@@ -92,15 +92,13 @@ class Evidence:
 class Place:
     """Where one baseline reaches the flaw. `test` is the functional test that sent it, empty if unknown.
 
-    `file` and `line` are where that test stands in the repository, where the recorder was told.
+    The form that the recorder's pytest plugin gives is `path/to/test.py:12::test_name`.
     """
 
     baseline: str
     method: str
     url: str
     test: str = ""
-    file: str = ""
-    line: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -341,6 +339,8 @@ def curl_line(url: str, request: bytes) -> str:
 
 def _terminal_safe(word: str) -> str:
     """Bytes that a terminal would act on, percent-encoded: header and target bytes, read as Latin-1."""
+    if word.isascii() and word.isprintable():
+        return word
     return "".join(c if c.isprintable() and c.isascii() else f"%{ord(c):02X}" for c in word)
 
 

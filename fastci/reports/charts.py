@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fastci.coverage import POINT_STATES, WHOLE, RouteCoverage
 from fastci.reports.plain import duration, one_line
@@ -124,13 +124,11 @@ def strip(route: RouteCoverage, kinds: Sequence[str]) -> Markup:
             continue
         shade = "high" if kind in found else _shade(states)
         words = ", ".join(f"{states[state]} {state}" for state in POINT_STATES if states[state])
-        told = f"{type_name(kind)}: {'found; ' if kind in found else ''}{words}"
-        squares.append(
-            Markup(
-                '<rect class="fill-{}" x="{}" y="1" width="13" height="12" rx="3"><title>{}</title></rect>'
-            ).format(shade, 16 * number + 1, told)
-        )
-    return Markup("").join(squares)
+        told = f"{escape(type_name(kind))}: {'found; ' if kind in found else ''}{words}"
+        x = 16 * number + 1
+        square = f'<rect class="fill-{shade}" x="{x}" y="1" width="13" height="12" rx="3">'
+        squares.append(f"{square}<title>{told}</title></rect>")
+    return Markup("".join(squares))
 
 
 def _shade(states: Counter[PointState]) -> str:

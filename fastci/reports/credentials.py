@@ -185,7 +185,11 @@ def _is_harmless(data: bytes) -> bool:
 
 def _may_hold(data: bytes) -> bool:
     lower = data.lower()
-    return any(cue in lower for cue in _CUES) or (b"@" in data and b"://" in data)
+    # A loop: this is asked of every text, and a generator would cost as much again.
+    for cue in _CUES:
+        if cue in lower:
+            return True
+    return b"@" in data and b"://" in data
 
 
 def _is_secret(name: bytes) -> bool:

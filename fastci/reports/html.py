@@ -31,7 +31,6 @@ from fastci.reports.exchange import attack_url, read_message
 from fastci.reports.plain import clock, count, duration, one_line, text_of, visible
 from fastci.reports.point_words import in_words
 from fastci.reports.proof import proof_of
-from fastci.reports.source import tests_of
 from fastci.reports.summary import (
     CONFIDENCES,
     SEVERITIES,
@@ -64,7 +63,7 @@ def render(run: Run) -> str:
     room = min(max(_EVIDENCE_ROOM // (6 * len(listed) or 1), _LEAST), _MOST)
     return _template().render(
         run=run,
-        summary=summarize(run),
+        summary=summarize(run, routes),
         findings=findings,
         listed=listed,
         evidence=[_block(_evidence(finding, room)) for finding in listed],
@@ -113,7 +112,7 @@ def _template() -> Template:
     environment.filters.update(
         clock=clock, count=count, duration=duration, line=one_line, visible=visible, type_name=type_name,
         reached_by=reached_by, attack_url=attack_url, grouped=lambda number: f"{number:,}",
-        in_words=in_words, acceptance=acceptance_in_words, tests=tests_of,
+        in_words=in_words, acceptance=acceptance_in_words,
     )  # fmt: skip
     environment.globals.update(severities=SEVERITIES, confidences=CONFIDENCES, point_states=POINT_STATES)
     return environment.from_string(_asset("html.j2"))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from fastci.coverage import WHOLE
 
@@ -43,6 +44,7 @@ _INNER: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
 )
 
 
+@lru_cache(maxsize=4096)
 def in_words(point: str) -> str:
     """The point as people say it; what is of no known form stays as it is."""
     name, _, service = point.rpartition("_")

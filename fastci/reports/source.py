@@ -1,7 +1,7 @@
 """From a finding to a file of the repository: the functional test that reaches it, else the job file."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastci.results import Finding
 
@@ -37,36 +37,8 @@ def source_of(test: str) -> Source | None:
     return Source(path=path, line=int(match["line"] or 1), test=test)
 
 
-def source_at(test: str, file: str, line: int) -> Source | None:
-    """The place that the recorder was told of, else what the test's name tells."""
-    if not file:
-        return source_of(test)
-    known = source_of(f"{file}:{max(line, 1)}")
-    return replace(known, test=test) if known else source_of(test)
-
-
 def sources_of(finding: Finding, job_file: str) -> list[Source]:
     """The tests that reach the flaw, each once, the one of the evidence first; else the job file."""
-    found = (source_at(place.test, place.file, place.line) for place in finding.places)
+    found = (source_of(place.test) for place in finding.places)
     unique = dict.fromkeys(source for source in found if source)
     return list(unique) or [Source(path=job_file, line=1)]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reached:
-    """A functional test that reaches a flaw: its name, and `path:line`, empty where the name says no more."""
-
-    name: str
-    place: str
-
-
-def tests_of(finding: Finding) -> list[Reached]:
-    """The functional tests that reach the flaw, each once, the one of the evidence first."""
-    found: dict[str, Reached] = {}
-    for place in finding.places:
-        if place.test and place.test not in found:
-            source = source_at(place.test, place.file, place.line)
-            where = f"{source.path}:{source.line}" if source else ""
-            shown = where if place.file and not place.test.startswith(where) else ""
-            found[place.test] = Reached(name=place.test, place=shown)
-    return list(found.values())

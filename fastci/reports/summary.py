@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from fastci.coverage import POINT_STATES, WHOLE, coverage_of, share_of, states_of
+from fastci.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of, share_of, states_of
 from fastci.reports.plain import count
 from fastci.results import (
     Acceptance,
@@ -136,10 +136,11 @@ class Summary:
         return share_of(self.points)
 
 
-def summarize(run: Run) -> Summary:
+def summarize(run: Run, routes: Iterable[RouteCoverage] | None = None) -> Summary:
+    """The verdict of a run; `routes` is its coverage where that is known already."""
     severities = Counter(finding.severity for finding in run.findings)
     types = Counter(finding.type for finding in run.findings)
-    points = states_of(coverage_of(run))
+    points = states_of(coverage_of(run) if routes is None else routes)
     tone, headline = _verdict(run)
     return Summary(
         tone=tone,
