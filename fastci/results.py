@@ -11,7 +11,7 @@ import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from fastci.errors import ExitStatus, UsageError
 
@@ -428,6 +428,53 @@ def parse_document(document: object, *, source: str) -> Run:
         raise UsageError(f"{source} is damaged", why=f"{where}: {first['msg']}") from error
 
 
+_TEXTS = (
+    "id", "name", "desc", "test_record_id", "policy", "verdict", "verdict_rule", "verdict_reason",
+)  # fmt: skip
+_COUNTS = (
+    "start_time", "end_time", "baseline_count", "baseline_check_all_terminated_count",
+    "baseline_check_fail_count", "baseline_check_tech_fail_count", "baseline_check_passed_count",
+    "baseline_check_running_count", "baseline_check_interrupted_count", "baseline_check_waiting_count",
+    "sended_requests_count", "planing_requests_count", "estimated_time_to_completion",
+)  # fmt: skip
+_VULNERABILITY_TEXTS = (
+    "id", "type", "code", "title", "description", "point", "method", "url", "payload", "curl", "fingerprint",
+)  # fmt: skip
+
+
 def schema() -> dict[str, Any]:
-    """JSON schema of the `run` member of a results file."""
-    return _adapter().json_schema()
+    """JSON schema of a results file: FAST's fields on top, the model below `run`."""
+    run = _adapter().json_schema(mode="serialization")
+    texts = {"type": "array", "items": {"type": "string"}}
+    vulnerability = {
+        **{name: {"type": "string"} for name in _VULNERABILITY_TEXTS},
+        "threat": {"type": "integer", "minimum": 1, "maximum": 100},
+        "severity": {"enum": list(get_args(Severity))},
+        "confidence": {"enum": list(get_args(Confidence))},
+        "status": {"enum": list(get_args(Status))},
+        "cwe": {"type": "array", "items": {"type": "integer"}},
+        "tests": texts,
+    }
+    properties = {
+        "format": {"const": FORMAT},
+        **{name: {"type": "string"} for name in _TEXTS},
+        "state": {"enum": list(get_args(RunState))},
+        "recording": {"const": False},
+        "domains": texts,
+        **{name: {"type": "integer"} for name in _COUNTS},
+        "current_rps": {"type": "number"},
+        "avg_rps": {"type": "number"},
+        "vulns": {
+            "type": "array",
+            "items": {"type": "object", "required": list(vulnerability), "properties": vulnerability},
+        },
+        "run": {name: value for name, value in run.items() if name != "$defs"},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Results file of a test run, the JSON report",
+        "type": "object",
+        "required": list(properties),
+        "properties": properties,
+        "$defs": run["$defs"],
+    }

@@ -2,6 +2,7 @@
 
 import glob
 import itertools
+import json
 import os
 import sys
 import time
@@ -29,6 +30,7 @@ from fastci.node.interchange.redaction import Redaction
 from fastci.node.proxy.filters import HostFilter
 from fastci.node.route import shape_of
 from fastci.node.store import Baseline, Record, Store
+from fastci.node.surface import differences, surface_of
 
 _WIDTH = 160
 
@@ -59,6 +61,21 @@ class Shelf:
                 why=f"known records: {known}",
             )
         return found[0]
+
+    def baselines(self, name: str) -> Iterator[Baseline]:
+        """Of the record of that id, or of that file in the records of another workspace."""
+        path = Path(name)
+        if path.suffix != ".sqlite":
+            return self.store.baselines(self.record(name))
+        if not path.is_file():
+            raise UsageError(f"there is no record file {path}")
+        store = Store(path.absolute().parent.parent, key=self.settings.fast_record_key)
+        found = [record for record in store.records() if record.id == path.stem]
+        if not found:
+            raise UsageError(
+                f"{path} is no readable record", hint="keep it in a folder records/, under its own name"
+            )
+        return store.baselines(found[0])
 
     def keep(self, baselines: Iterable[Baseline], name: str) -> tuple[str, int]:
         """A new record of these; its id and how many they are. Nothing stays of it when one is broken."""
@@ -170,6 +187,32 @@ def _distinct(baselines: Iterable[Baseline]) -> Iterator[Baseline]:
         if shape not in shapes:
             shapes.add(shape)
             yield baseline
+
+
+@records.command()
+@workspace_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON: what appeared and what vanished.")
+@click.argument("earlier")
+@click.argument("later")
+def diff(earlier: str, later: str, as_json: bool, **given: str | None) -> None:
+    """What appeared and vanished between two records: hosts, routes, parameters, routes without credentials.
+
+    EARLIER and LATER are ids, or paths of record files in another workspace.
+    """
+    shelf = Shelf(**given)
+    before, after = (surface_of(shelf.baselines(name)) for name in (earlier, later))
+    changes = differences(before, after)
+    if as_json:
+        click.echo(json.dumps({c.kind: {"appeared": c.appeared, "vanished": c.vanished} for c in changes}))
+        return
+    console = _console()
+    for change in changes:
+        signed = [("+", what) for what in change.appeared] + [("-", what) for what in change.vanished]
+        words = change.kind.replace("_", " ")
+        console.print(Text(f"{words}: {len(change.appeared)} appeared, {len(change.vanished)} vanished"))
+        for sign, what in signed:
+            line = f"  {sign} {what.encode('ascii', 'backslashreplace').decode()}"
+            console.print(Text(line, style="green" if sign == "+" else "red"), soft_wrap=True)
 
 
 @records.command()

@@ -1,6 +1,7 @@
 """Every file of this repository that is made from the table of variables, and bringing them up to date."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from fastci.generator.definitions import generate
 from fastci.generator.jobs import PACKAGE, PATH, plan, service_script
 from fastci.generator.options import DECIDED, Options, load_options
 from fastci.generator.templates import render, templates_folder
+from fastci.results import schema
 
 
 def settable() -> list[Variable]:
@@ -157,8 +159,14 @@ def _example() -> Options:
     return load_options(templates_folder() / "example.yml")
 
 
+def render_results_schema() -> str:
+    """docs/results.schema.json: what a results file holds."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
 ARTEFACTS: dict[str, Callable[[], str]] = {
     "docs/variables.md": render_variables,
+    "docs/results.schema.json": render_results_schema,
     "action.yml": render_action,
     "templates/fast.yml": render_component,
     "templates/fast-service.yml": render_service_component,

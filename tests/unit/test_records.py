@@ -144,3 +144,46 @@ def test_unknown_record_names_known_ones(workspace: Path):
     with pytest.raises(UsageError, match="there is no test record rec_7") as caught:
         call(workspace, "show", "rec_7")
     assert caught.value.why == "known records: rec_0001"
+
+
+def kept(workspace: Path, *exchanges: tuple[str, str, str]) -> str:
+    """A record of requests (start line, further head lines) and the heads of their answers."""
+    recorder = Store(workspace).create("made")
+    for start, head, answer in exchanges:
+        request = parse_request(f"{start} HTTP/1.1\r\nHost: shop.test\r\n{head}\r\n".encode())
+        response = parse_response(f"HTTP/1.1 {answer}\r\n\r\n".encode(), b"")
+        recorder.add(ORIGIN, request, response, started=1.0, duration=0.1)
+    recorder.close()
+    return recorder.id
+
+
+def test_diff_tells_what_appeared_and_vanished_between_two_records(workspace: Path):
+    cookie = "Cookie: sid=1\r\n"
+    kept(workspace, ("GET /orders/1?a=1", cookie, "200 OK"), ("GET /old", cookie, "200 OK"))
+    kept(
+        workspace,
+        ("GET /orders/77?a=1&b=2", cookie, "200 OK"),
+        ("GET /export", "", "200 OK"),
+        ("GET /account", "", "302 Found\r\nLocation: /login"),
+        ("GET /api", "X-Api-Key: k\r\n", "200 OK"),
+    )
+    told = json.loads(call(workspace, "diff", "rec_0001", "rec_0002", "--json").output)
+    assert told == {
+        "hosts": {"appeared": [], "vanished": []},
+        "routes": {"appeared": ["GET /account", "GET /api", "GET /export"], "vanished": ["GET /old"]},
+        "parameters": {"appeared": ["GET /orders/{}: GET_b"], "vanished": []},
+        "open_routes": {"appeared": ["GET /export"], "vanished": []},
+    }
+    lines = call(workspace, "diff", "rec_0002", "rec_0001").output.splitlines()
+    assert "routes: 1 appeared, 3 vanished" in lines
+    assert "  + GET /old" in lines
+
+
+def test_diff_takes_a_record_file_of_another_workspace(workspace: Path, tmp_path: Path):
+    kept(workspace, ("GET /a", "", "200 OK"))
+    other = tmp_path / "yesterday"
+    kept(other, ("GET /b", "", "200 OK"))
+    told = call(workspace, "diff", str(other / "records" / "rec_0001.sqlite"), "rec_0001", "--json").output
+    assert json.loads(told)["routes"] == {"appeared": ["GET /a"], "vanished": ["GET /b"]}
+    with pytest.raises(UsageError, match="there is no record file"):
+        call(workspace, "diff", str(other / "records" / "rec_0009.sqlite"), "rec_0001")

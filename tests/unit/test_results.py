@@ -4,6 +4,7 @@ import shlex
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from fastci.errors import UsageError
 from fastci.results import (
@@ -126,5 +127,32 @@ def test_curl_line_with_control_bytes_is_harmless_to_a_terminal():
     assert "base64 -d" in line
 
 
-def test_schema_describes_the_run_member():
-    assert {"findings", "checks", "record_id"} <= set(schema()["properties"])
+SCHEMA = Draft202012Validator(schema())
+
+
+def test_schema_takes_what_is_written():
+    document = json.loads(json.dumps(to_document(run())))
+    assert [error.message for error in SCHEMA.iter_errors(document)] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "format", "state", "baseline_count", "sended_requests_count", "vulns", "vulns.0.fingerprint", "run",
+        "vulns.0.curl", "run.id", "run.findings.0.evidence", "run.findings.0.evidence.attack.request",
+        "run.findings.0.places.0.url", "run.checks.0.state", "run.checks.0.coverage.0.type",
+    ],
+)  # fmt: skip
+def test_schema_misses_what_is_taken_out(path: str):
+    document = json.loads(json.dumps(to_document(run())))
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    holder = document
+    for part in parents:
+        holder = holder[part]
+    del holder[last]
+    assert not SCHEMA.is_valid(document)
+
+
+def test_schema_refuses_a_state_that_is_none():
+    document = to_document(run())
+    assert not SCHEMA.is_valid({**document, "state": "fine"})

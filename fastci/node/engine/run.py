@@ -12,6 +12,7 @@ from fastci.node.dsl import Credentials, Extension
 from fastci.node.engine.check import Check
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.plan import Phase
+from fastci.node.engine.pulse import Pulse
 from fastci.node.engine.scheduler import Task
 from fastci.node.engine.work import Outcome, OwnWork, SharedWork, Work, processes_of
 from fastci.node.oob import Log, Offer, listen
@@ -75,7 +76,12 @@ async def run_tests(
             work = SharedWork(task, record, processes, say=say, on_found=on_found, log=log)
         else:
             work = OwnWork(task, baselines, say=say, on_found=on_found, log=log)
-        interrupted = await _watch(work, record, say, stop, halt)
+        pulse = Pulse()
+        follower = asyncio.create_task(pulse.follow(lambda: work.progress().requests))
+        try:
+            interrupted = await _watch(work, record, say, stop, halt)
+        finally:
+            follower.cancel()
         outcome = await work.finish()
     complete = outcome.whole and not (interrupted or halt.is_set())
     return _sum_up(
@@ -88,6 +94,7 @@ async def run_tests(
         interrupted=interrupted,
         complete=complete,
         first=settings.fast_shard[0] == 1 and phases is None,
+        pace=pulse.end(outcome.requests),
     )
 
 
@@ -133,6 +140,7 @@ def _sum_up(
     interrupted: bool,
     complete: bool,
     first: bool,
+    pace: list[int],
 ) -> results.Run:
     """The results; what has not ended counts as interrupted."""
     tested = [check for check in outcome.checks if isinstance(check, Check)]
@@ -174,6 +182,7 @@ def _sum_up(
         findings=findings,
         seen={f"{kind} {host}": count for (kind, host), count in record.seen.items()},
         messages=messages,
+        pace=pace,
     )
 
 
