@@ -2,6 +2,7 @@
 
 import html
 import http.server
+import json
 import os
 import signal
 import ssl
@@ -15,6 +16,7 @@ from pathlib import Path
 from fastci.lifecycle.labels import SELECTOR
 from fastci.lifecycle.sessions import members
 from fastci.lifecycle.workspace import Workspace
+from fastci.reports import REPORTS
 
 PATIENCE = 60.0
 
@@ -265,3 +267,10 @@ def sending(*urls, status=0, then=""):
     lines += [f"print(urllib.request.urlopen({url!r}, timeout=10).status, flush=True)" for url in urls]
     lines += [then, f"sys.exit({status})"]
     return [sys.executable, "-c", "\n".join(filter(None, lines))]
+
+
+def promised(job):
+    """The verdict of the results that a job left; fails unless every report is there, however it ended."""
+    latest = {path.name for path in job.workspace.latest.iterdir()}
+    assert latest == {report.fixed for report in REPORTS.values()}
+    return json.loads((job.workspace.latest / "results.json").read_text())["run"]["verdict"]

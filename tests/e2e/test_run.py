@@ -5,7 +5,7 @@ import re
 import sys
 
 import pytest
-from jobs import sending, until
+from jobs import promised, sending, until
 
 from fastci.results import parse_document
 
@@ -42,6 +42,8 @@ def test_run_with_a_flaw_records_tests_reports_and_fails(either, engine_of, targ
         path.name.partition(".")[2].partition(".")[2] for path in either.workspace.reports.glob("night.*")
     }
     assert {"txt", "json", "html", "sarif", "junit.xml"} <= written
+    assert promised(either)["rule"] == "FAST_FAIL_ON"
+    assert run.pace == [] or sum(run.pace) == run.sent_requests
     assert (either.workspace.records / "rec_0001.sqlite").stat().st_size > 0
     nothing_is_left(either, engine_of)
 
@@ -76,6 +78,7 @@ def test_run_of_tests_that_fail_keeps_the_record_and_does_not_test(either, engin
     assert "existing tests: ended with status 7" in done.out
     assert "security tests: not run" in done.out
     assert "[6/7]" not in done.out
+    assert promised(either)["reason"] == "the existing tests failed"
     assert either.workspace.has_record("rec_0001")
     nothing_is_left(either, engine_of)
 
@@ -95,6 +98,9 @@ def test_run_with_the_target_down_says_so_before_anything_starts(either, engine_
     assert f"error: the target {target.url} cannot be reached" in done.err
     assert "connection refused" in done.err
     assert "[2/7]" not in done.out
+    verdict = promised(either)
+    assert (verdict["outcome"], verdict["rule"]) == ("technical", "completion")
+    assert "cannot be reached" in verdict["reason"]
     nothing_is_left(either, engine_of)
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import sending, until
+from jobs import promised, sending, until
 
 from fastci.lifecycle.sessions import members
 
@@ -66,6 +66,7 @@ def test_run_interrupted_in_a_step_leaves_nothing_and_keeps_the_record(
     done = interrupted(job, NUMBERS[number])
     if step in (1, 6):
         assert re.search(rf"\[{step}/7\] .* INTERRUPTED", done.out), done
+        assert promised(either)["outcome"] == "interrupted"
     if step >= 5:
         assert either.workspace.has_record("rec_0001")
     else:
