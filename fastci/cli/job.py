@@ -57,7 +57,7 @@ class Job:
         self.workspace = Workspace(
             Path(self.settings.fast_workspace), reports=Path(reports) if reports else None
         )
-        secrets = secret_values(self.environ)
+        secrets = [*secret_values(self.environ), *self._credentials()]
         stream = sys.stderr if to_stderr else sys.stdout
         # A CI's log is wider than what rich takes where there is no terminal.
         console = Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
@@ -69,6 +69,21 @@ class Job:
         self.signals = Signals()
         self._open: list[Runtime] = []
         self._reported = False
+
+    def _credentials(self) -> list[str]:
+        """The values that go into every test request, but those too short to tell from ordinary words.
+
+        What is wrong with their file is for the node to say.
+        """
+        named = self.environ.get("FAST_AUTHS", "").strip()
+        folder = Path(named) if named else self.workspace.root / "auths"
+        if not any(folder.glob("*.y*ml")):
+            return []
+        from fastci.node.dsl import load_credentials
+
+        with suppress(FatalError):
+            return [value for _, value in load_credentials(folder).changes if len(value) >= 6]
+        return []
 
     def __enter__(self) -> "Job":
         self.signals.__enter__()

@@ -74,7 +74,8 @@ def charts(findings: Sequence[Finding], routes: Sequence[RouteCoverage]) -> dict
     covered: dict[str, Counter[str]] = {}
     for route in routes:
         for cell in route.cells.values():
-            covered.setdefault(cell.type, Counter())[cell.state] += 1
+            if cell.type != WHOLE:
+                covered.setdefault(cell.type, Counter())[cell.state] += 1
     longest = max((counter.total() for counter in by_type.values()), default=1)
     types = [bar(code, {s: n[s] for s in SEVERITIES}, longest) for code, n in by_type.items()]
     coverage = [bar(code, {s: n[s] for s in POINT_STATES}, n.total()) for code, n in covered.items()]

@@ -23,9 +23,14 @@ _FEW = 40
 _NOT_SECRET = frozenset((b"", b"true", b"false", b"null", b"none", b"undefined", b"0", b"1", b"yes", b"no"))
 
 
-def redacted(run: Run) -> Run:
-    """The run without its secrets; the rest, and every fingerprint, stays. Doing it twice changes nothing."""
+def redacted(run: Run, known: Iterable[str] = ()) -> Run:
+    """The run without its secrets; the rest, and every fingerprint, stays. Doing it twice changes nothing.
+
+    `known` are secrets wherever they stand, as the credentials that went into every test request.
+    """
     secrets = _Secrets()
+    for value in known:
+        secrets.know(value)
     marked = [_by_place(finding, secrets) for finding in (*run.findings, *run.accepted)]
     shared = secrets.shared()
     findings = [
@@ -59,6 +64,14 @@ class _Secrets:
         self._numbers: dict[bytes, int] = {}
         self._uses: Counter[bytes] = Counter()
         self._met: set[bytes] = set()
+
+    def know(self, value: str) -> None:
+        """Take a value, and each of its words (`Bearer abc`), as secrets of the whole run."""
+        for word in dict.fromkeys((value.strip(), *value.split())):
+            plain = word.encode("utf-8", "surrogatepass")
+            if _is_distinct(plain):
+                self._numbers.setdefault(plain, len(self._numbers) + 1)
+                self._uses[plain] += 2
 
     def mark(self, value: bytes, keep: tuple[bytes, ...]) -> bytes:
         """What stands in place of a secret value; the parts of it that are the attack's own payload stay."""

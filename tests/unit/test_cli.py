@@ -282,3 +282,16 @@ def test_build_id_of_auto_is_the_workflow_and_nothing_without_a_ci():
     assert resolved(jenkins)["BUILD_ID"] == "jenkins-shop-front-2Fmain-12"
     assert resolved({"BUILD_ID": "auto"})["BUILD_ID"] == ""
     assert resolved({**jenkins, "BUILD_ID": "12"})["BUILD_ID"] == "12"
+
+
+def test_credentials_of_the_workspace_are_masked_and_never_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    auths = tmp_path / ".fast" / "auths"
+    auths.mkdir(parents=True)
+    (auths / "team.yml").write_text("modify:\n  - HEADER_X-Tenant_value: acme-77-live\n")
+    run = made_runs.run(messages=["the target said acme-77-live"])
+    status_of("report", written(tmp_path / "r.json", run))
+    out = capsys.readouterr().out
+    assert "::add-mask::acme-77-live" in out
+    assert out.count("acme-77-live") == 1

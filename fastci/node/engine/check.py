@@ -27,6 +27,7 @@ _SLOWEST_USEFUL = 10.0
 _TIMES_CONTROL = 10
 _REFUSALS_BEFORE_CONTROL = 3
 _NO_EFFECT = "no extension of this type applies here"
+_NOT_REACHED = "the test set ended before it was tried"
 
 
 class SessionLost(Exception):
@@ -83,6 +84,7 @@ class Check:
     state: results.CheckState = "waiting"
     error: str = ""
     changed: str = ""
+    ended: bool = False
     found: list[Found] = field(default_factory=list)
     requests: int = 0
     elapsed: float = 0.0
@@ -112,10 +114,9 @@ class Check:
         """As part of the results; `ids` are the findings of this baseline."""
         place = self.item.place
         rows = [
-            results.PointCoverage(
-                point=point, type=kind, state=row.state, requests=row.requests, reason=row.reason
-            )
+            results.PointCoverage(point=point, type=kind, state=state, requests=row.requests, reason=reason)
             for (point, kind), row in self.rows.items()
+            for state, reason in (self._outcome(row),)
         ]
         notes = "; ".join(filter(None, (self.item.note, self.changed)))
         if notes:
@@ -125,6 +126,12 @@ class Check:
             state=self.state, requests=self.requests, elapsed=round(self.elapsed, 3), error=self.error,
             test=place.test, findings=list(ids), coverage=rows,
         )  # fmt: skip
+
+    def _outcome(self, row: _Row) -> tuple[results.PointState, str]:
+        """What nothing was sent for could not be tested there, unless the test set had no time to try."""
+        if row.state != "skipped" or row.reason != _NO_EFFECT:
+            return row.state, row.reason
+        return ("impossible", _NO_EFFECT) if self.ended else ("skipped", _NOT_REACHED)
 
     def _whole(self) -> results.PointState:
         if self.state == "tech_failed":
@@ -209,6 +216,7 @@ class CheckRunner:
                 await self._attack_safely(job, point)
         for waiting in list(self._hearing.heard(check)):
             await self._look_into(waiting)
+        check.ended = not check.error
 
     async def _look(self) -> Verdict:
         """Send the unmodified request and judge the answer, with a new session where the old one is lost."""

@@ -202,6 +202,18 @@ def test_redacted_urls_of_checks_messages_and_target(sample: Run):
     assert JWT not in text
 
 
+def test_redacted_credentials_of_the_run_go_wherever_they_stand(sample: Run):
+    """A header of no telling name, as /opt/dsl_auths may set one."""
+    request = b"GET /a HTTP/1.1\r\nX-Tenant: acme-77-live\r\nX-Pass: Sesame tok_5511aa22\r\n\r\n"
+    one = finding(request, b"HTTP/1.1 200 OK\r\n\r\nhello acme-77-live of acme-77-lives")
+    run = redacted(replace(sample, findings=[one]), known=["acme-77-live", "Sesame tok_5511aa22", "abc"])
+    attack = run.findings[0].evidence.attack
+    assert b"X-Tenant: REDACTED-1\r\n" in attack.request
+    assert b"tok_5511aa22" not in attack.request
+    assert attack.response.endswith(b"hello REDACTED-1 of acme-77-lives")
+    assert redacted(run) == run
+
+
 PLANTED = {
     "bearer": "tok-93af07bc11de",
     "cookie": "sess-0c44d1e2f3a4",
