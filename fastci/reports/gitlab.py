@@ -11,7 +11,14 @@ from typing import Any
 
 from fastci.reports.exchange import attack_url, origin_of, read_message
 from fastci.reports.plain import count, one_line, shorten, text_of, visible
-from fastci.reports.summary import CONFIDENCES, failures, ordered, reached_by, type_name
+from fastci.reports.summary import (
+    CONFIDENCES,
+    failures,
+    ordered,
+    reached_by,
+    type_name,
+    with_ordinals,
+)
 from fastci.results import Exchange, Finding, Run
 
 VERSION = "15.0.7"
@@ -39,7 +46,7 @@ def render(run: Run) -> str:
             "scanned_resources": _resources(run),
             "messages": _messages(run),
         },
-        "vulnerabilities": [_vulnerability(finding) for finding in ordered(run.findings)],
+        "vulnerabilities": [_vulnerability(*one) for one in with_ordinals(ordered(run.findings))],
     }
     return json.dumps(report) + "\n"
 
@@ -67,7 +74,7 @@ def _messages(run: Run) -> list[dict[str, str]]:
     return [{"level": level, "value": value} for level, value in messages]
 
 
-def _vulnerability(finding: Finding) -> dict[str, Any]:
+def _vulnerability(finding: Finding, ordinal: int) -> dict[str, Any]:
     evidence = finding.evidence
     tests = "\n".join(f"- `{one_line(test).replace('`', '')}`" for test in reached_by(finding)[:50])
     description = [
@@ -81,7 +88,7 @@ def _vulnerability(finding: Finding) -> dict[str, Any]:
         if exchange
     ]
     return {
-        "id": str(uuid.uuid5(_NAMESPACE, finding.fingerprint)),
+        "id": str(uuid.uuid5(_NAMESPACE, finding.fingerprint + f"/{ordinal}" * (ordinal > 1))),
         "name": shorten(one_line(finding.title, 200), 200) or type_name(finding.type),
         "description": shorten("\n\n".join(filter(None, description)), 100_000),
         "severity": finding.severity.capitalize(),

@@ -22,6 +22,7 @@ from fastci.reports.summary import (
     ordered,
     reached_by,
     type_name,
+    with_ordinals,
 )
 from fastci.results import Confidence, Exchange, Finding, Run, Severity
 
@@ -65,9 +66,10 @@ def render(run: Run, *, job_file: str = "") -> str:
                         finding,
                         rules.index(finding.type),
                         job_file or JOB_FILE,
+                        ordinal=ordinal,
                         accepted=number >= len(run.findings),
                     )
-                    for number, finding in enumerate(findings)
+                    for number, (finding, ordinal) in enumerate(with_ordinals(findings))
                 ],
                 "properties": {
                     "target": run.target,
@@ -125,7 +127,7 @@ def _suppression(finding: Finding) -> dict[str, Any]:
     return {"kind": "external", "status": "accepted", "justification": words}
 
 
-def _result(finding: Finding, rule: int, job_file: str, *, accepted: bool) -> dict[str, Any]:
+def _result(finding: Finding, rule: int, job_file: str, *, ordinal: int, accepted: bool) -> dict[str, Any]:
     first, *others = sources_of(finding, job_file)[:_MOST_LOCATIONS]
     evidence = finding.evidence
     return {
@@ -140,7 +142,7 @@ def _result(finding: Finding, rule: int, job_file: str, *, accepted: bool) -> di
         ],
         "partialFingerprints": {
             "fastFinding/v1": finding.fingerprint,
-            "primaryLocationLineHash": f"{finding.fingerprint[:16]}:1",
+            "primaryLocationLineHash": f"{finding.fingerprint[:16]}:{ordinal}",
         },
         **({"baselineState": finding.status} if finding.status else {}),
         **({"suppressions": [_suppression(finding)]} if accepted else {}),

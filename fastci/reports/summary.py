@@ -211,6 +211,20 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (-f.threat, f.type, f.route, f.point, f.place.method, f.id))
 
 
+def with_ordinals(findings: Iterable[Finding]) -> list[tuple[Finding, int]]:
+    """Each finding with which of its fingerprint it is, counted from 1.
+
+    The same flaw on two hosts, or at two elements of an array, has one fingerprint; forges want a name for
+    each.
+    """
+    seen: Counter[str] = Counter()
+    numbered = []
+    for finding in findings:
+        seen[finding.fingerprint] += 1
+        numbered.append((finding, seen[finding.fingerprint]))
+    return numbered
+
+
 def reached_by(finding: Finding) -> list[str]:
     """The functional tests that reach the flaw, each once, the one of the evidence first."""
     return list(dict.fromkeys(place.test for place in finding.places if place.test))

@@ -1,5 +1,6 @@
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from fastci.errors import UsageError
+from fastci.node.route import route_template
 from fastci.results import (
     BaselineCheck,
     Evidence,
@@ -125,6 +127,29 @@ def test_curl_line_with_control_bytes_is_harmless_to_a_terminal():
     line = curl_line("http://t/", b"POST /\x1b[2J HTTP/1.1\r\nHost: t\r\n\r\n\x1b[2J\x00")
     assert line.isprintable()
     assert "base64 -d" in line
+
+
+@given(
+    host=st.sampled_from(["a.test", "b.test:81", "[::1]:8080"]),
+    ids=st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
+    index=st.integers(0, 50),
+    order=st.permutations(["bl_1", "bl_2", "bl_3"]),
+)
+def test_fingerprint_of_the_same_flaw_found_again_is_the_same(
+    host: str, ids: tuple[int, int], index: int, order: list[str]
+):
+    """On another host, with other ids, by another test or detect, in another sequence."""
+    known = finding(route="/orders/{}/lines/{}", point="POST_JSON_DOC_HASH_lines_ARRAY_0_HASH_sku_value")
+    places = [
+        Place(baseline=name, method="GET", url=f"http://{host}/orders/{ids[0]}/lines/{ids[1]}", test=name)
+        for name in order
+    ]
+    again = replace(
+        known, id=f"v{ids[0]}", title="said otherwise", threat=40, code="another-detect", places=places,
+        route=route_template(b"GET", f"/orders/{ids[0]}/lines/{ids[1]}".encode()),
+        point=f"POST_JSON_DOC_HASH_lines_ARRAY_{index}_HASH_sku_value",
+    )  # fmt: skip
+    assert again.fingerprint == known.fingerprint
 
 
 SCHEMA = Draft202012Validator(schema())

@@ -196,6 +196,19 @@ def test_gitlab_ids_survive_another_run_and_differ_between_findings(sample: Run)
     assert len({v["id"] for v in first}) == len(first)
 
 
+def test_two_places_of_one_fingerprint_have_names_of_their_own(sample: Run):
+    """The same flaw at two elements of an array."""
+    found = next(f for f in sample.findings if "ARRAY_0" in f.point)
+    run = replace(
+        sample, findings=[found, replace(found, id="v9", point=found.point.replace("ARRAY_0", "ARRAY_1"))]
+    )
+    gitlab = json.loads(REPORTS["gitlab"].render(run))["vulnerabilities"]
+    quality = json.loads(REPORTS["codequality"].render(run))
+    hashes = [r["partialFingerprints"]["primaryLocationLineHash"] for r in sarif_run(run)["results"]]
+    assert len({v["id"] for v in gitlab}) == len({q["fingerprint"] for q in quality}) == len(set(hashes)) == 2
+    assert quality[0]["fingerprint"] == found.fingerprint
+
+
 def test_gitlab_lengths_of_huge_finding_are_cut(sample: Run):
     huge = "x" * 2_000_000
     attack = replace(sample.findings[0].evidence.attack, response=b"HTTP/1.1 200 OK\r\n\r\n" + huge.encode())
@@ -256,6 +269,32 @@ def test_junit_is_xml_whose_counts_are_right(run: str, request: pytest.FixtureRe
         ):
             assert int(element.get(count)) == len(list(element.iter(tag)))
     assert all(case.get("classname") and case.get("name") for case in root.iter("testcase"))
+
+
+JUNIT = etree.XMLSchema(etree.parse(str(GOLDEN / "junit.xsd")))
+
+
+@pytest.mark.parametrize("run", ["sample", "hostile", "empty", "judged"])
+def test_junit_obeys_its_readers(run: str, request: pytest.FixtureRequest):
+    JUNIT.assertValid(junit(request.getfixturevalue(run)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "@tests", "@failures", "@name", "testsuite/@name", "testsuite/@tests", "testsuite/@failures",
+        "testsuite/@errors", "testsuite/@skipped", "testsuite/@time", "testsuite/@timestamp",
+        "testsuite/testcase/@classname", "testsuite/testcase/@name", "testsuite/testcase/failure/@message",
+        "testsuite/testcase/failure/@type", "testsuite/testcase/error/@message",
+        "testsuite/testcase/skipped/@message",
+    ],
+)  # fmt: skip
+def test_junit_without_a_required_attribute_is_noticed(sample: Run, path: str):
+    root = junit(sample)
+    elements, _, attribute = path.rpartition("@")
+    element = root.find(elements.rstrip("/")) if elements else root
+    del element.attrib[attribute]
+    assert not JUNIT.validate(root)
 
 
 def test_junit_read_by_a_consumer_has_every_finding_as_a_failure(sample: Run):
