@@ -3,7 +3,7 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -129,6 +129,7 @@ def test_curl_line_with_control_bytes_is_harmless_to_a_terminal():
     assert "base64 -d" in line
 
 
+@settings(deadline=None)
 @given(
     host=st.sampled_from(["a.test", "b.test:81", "[::1]:8080"]),
     ids=st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
