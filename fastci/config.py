@@ -38,6 +38,8 @@ REC = (Mode.RECORDING,)
 TEST = (Mode.TESTING,)
 REPORT = (Mode.REPORT,)
 JUDGED = (Mode.TESTING, Mode.REPORT)
+EXPORTED = frozenset(("FAST_PROXY", "FAST_CA_FILE", "FAST_BROWSER_ARGS"))
+"""What a recording sets for the tests, beside the variables that their tools know."""
 RESERVED = ("FAST_", "TEST_RUN_", "TEST_RECORD_", "WALLARM_API_")
 """Beginnings of names that belong to FAST: a name that is nearly a known one is then a typing error."""
 
@@ -574,7 +576,8 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     for name in sorted(environ):
         text = environ[name].strip()
         if name not in known:
-            near = _did_you_mean(name, known) if name.startswith(RESERVED) else ""
+            ours = name.startswith(RESERVED) and name not in EXPORTED
+            near = _did_you_mean(name, known) if ours else ""
             if near:
                 faults.append(f"{name}: there is no such variable; {near}")
             continue

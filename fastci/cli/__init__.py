@@ -25,6 +25,7 @@ COMMANDS = {
     "policy": "policy",
     "records": "records",
     "extension": "extension",
+    "doctor": "doctor",
     "clean": "steps",
     "init": "generate",
     "generate": "generate",

@@ -254,6 +254,8 @@ class Recording:
     def _take_record(self, recorder: Node) -> str:
         """Bring the record and remove the node; says what was brought."""
         log = self._stage.keep_log(recorder)
+        for line in _advice_in(log):
+            self._stage.listener.note(line)
         self._stage.runtime.fetch(recorder, Place.RECORDS, self._stage.workspace.records)
         self._stage.runtime.remove(recorder)
         self._node = None
@@ -289,6 +291,12 @@ def _record_in(log: str) -> str:
     line = READY_LINE.search(log)
     found = re.search(r"rec_\d+", line[0]) if line else None
     return found[0] if found else ""
+
+
+def _advice_in(log: str) -> list[str]:
+    """What the recorder said at its end about requests that it did not record."""
+    _, _, end = log.partition(" recorded\n")
+    return re.findall(r"^\[warn\] (.+)$", end, re.M)
 
 
 def _plain_hosts(allowed: str) -> list[str]:

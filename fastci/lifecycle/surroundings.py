@@ -83,7 +83,7 @@ def _bypass(environ: Mapping[str, str], targets: Sequence[str]) -> list[str]:
         kept = [word for word in kept if not is_loopback(_name_in(word))]
     else:
         kept += [word for word in _LOOPBACK if word not in kept]
-    return [word for word in kept if not any(_covers(word, host) for host in targets)]
+    return [word for word in kept if not any(covers(word, host) for host in targets)]
 
 
 def _name_in(entry: str) -> str:
@@ -92,7 +92,7 @@ def _name_in(entry: str) -> str:
     return name.partition(":")[0] if name.count(":") == 1 else name
 
 
-def _covers(entry: str, host: str) -> bool:
+def covers(entry: str, host: str) -> bool:
     """Whether one entry of NO_PROXY keeps this host from the proxy, as any of the known tools reads it."""
     name = _name_in(entry)
     with suppress(ValueError):

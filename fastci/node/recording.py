@@ -15,7 +15,7 @@ import uvloop
 from fastci.config import Settings
 from fastci.errors import ExitStatus, TechnicalError
 from fastci.node.console import Say, default_name, greet, stop_on_signals
-from fastci.node.proxy import Authority, load_authority, serve
+from fastci.node.proxy import Authority, ProxyReport, load_authority, serve
 from fastci.node.store import Recorder, Store
 
 if TYPE_CHECKING:
@@ -33,13 +33,17 @@ def record(settings: Settings, say: Say) -> ExitStatus:
     record_id = settings.fast_record_id or (shared.reserve_record() if shared else "")
     recorder = store.create(name, build_id=settings.build_id, record_id=record_id)
     try:
-        inactive = uvloop.run(_recording(settings, recorder, say, authority))
+        inactive, report = uvloop.run(_recording(settings, recorder, say, authority))
     finally:
         recorder.close()
     requests = "1 baseline request" if recorder.count == 1 else f"{recorder.count} baseline requests"
     if shared:
         _hand_in(shared, recorder, settings.build_id)
     say(f"[info] TestRecord#{recorder.id} {recorder.name} stopped, {requests} recorded")
+    for (kind, host), number in sorted(report.seen.items()):
+        say(f"[info] seen, not recorded: {number} x {kind} {host}")
+    for line in report.advice:
+        say(f"[warn] {line}")
     if not inactive:
         return ExitStatus.PASSED
     raise TechnicalError(
@@ -67,7 +71,9 @@ def _hand_in(shared: "SharedStore", recorder: Recorder, build_id: str) -> None:
     shared.close()
 
 
-async def _recording(settings: Settings, recorder: Recorder, say: Say, authority: Authority) -> bool:
+async def _recording(
+    settings: Settings, recorder: Recorder, say: Say, authority: Authority
+) -> tuple[bool, ProxyReport]:
     """Serve until a signal (False) or until nothing was recorded for the inactivity time-out (True)."""
     stop = stop_on_signals()
 
@@ -77,12 +83,12 @@ async def _recording(settings: Settings, recorder: Recorder, say: Say, authority
 
     watch = asyncio.create_task(_watch_inactivity(recorder, settings.inactivity_timeout, stop))
     try:
-        await serve(settings, recorder, authority=authority, stop=stop, say=say, on_ready=ready)
+        report = await serve(settings, recorder, authority=authority, stop=stop, say=say, on_ready=ready)
     finally:
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watch
-    return watch.done() and not watch.cancelled() and watch.result()
+    return watch.done() and not watch.cancelled() and watch.result(), report
 
 
 async def _watch_inactivity(recorder: Recorder, limit: int, stop: asyncio.Event) -> bool:

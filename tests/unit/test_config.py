@@ -162,3 +162,8 @@ def test_shard_of_another_form_is_refused_with_what_is_allowed(value):
     with pytest.raises(ConfigurationError) as caught:
         parse_settings({"FAST_SHARD": value})
     assert "i/n with 1 <= i <= n" in caught.value.faults[0]
+
+
+def test_variables_that_a_recording_exports_are_no_faults_for_a_later_command():
+    exported = {"FAST_PROXY": "http://127.0.0.1:1", "FAST_CA_FILE": "ca.pem", "FAST_BROWSER_ARGS": "--a"}
+    assert parse_settings(exported) == parse_settings({})

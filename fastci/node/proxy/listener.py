@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fastci.config import Settings
 from fastci.errors import ConfigurationError, TechnicalError
+from fastci.node.proxy.advice import advise
 from fastci.node.proxy.authority import Authority
 from fastci.node.proxy.dialer import Dialer, load_context
 from fastci.node.proxy.filters import HostFilter
@@ -41,6 +42,7 @@ class Patience:
 class ProxyReport:
     """What a proxy did: recorded exchanges, client connections, and when the last baseline came.
 
+    `advice` says why others were not recorded.
     `last_baseline` is in seconds of time.monotonic(), None when there was none. `seen` counts by kind and
     host what passed without being recorded: "filtered", "tunnel", "upgrade", "tls-rejected", "tls-to-proxy",
     "client-left", "upstream-failed", "unauthorized", "address-refused", "bad-request".
@@ -50,6 +52,7 @@ class ProxyReport:
     connections: int
     last_baseline: float | None
     seen: dict[tuple[str, str], int]
+    advice: list[str]
 
 
 async def serve(
@@ -93,6 +96,7 @@ async def serve(
         untouched=_parse_hosts("FAST_TUNNEL_HOSTS", settings.fast_tunnel_hosts, empty=False),
         credentials=render_credentials(settings.fast_proxy_auth),
         hand_out=settings.fast_hand_out,
+        allowed_hosts=settings.allowed_hosts,
         max_body=settings.fast_max_body,
         response_timeout=patience.response,
         say=say,
@@ -115,6 +119,7 @@ async def serve(
         connections=proxy.connections,
         last_baseline=proxy.journal.last,
         seen=recorder.seen,
+        advice=advise(proxy.traffic),
     )
 
 

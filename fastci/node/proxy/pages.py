@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from http import HTTPStatus
 
+from fastci.node.proxy.advice import Traffic, advise
+
 NODE_HOST = "fast.node"
 """A name that always means the node itself, so that its pages are reached through the proxy as well."""
 HEALTH = b"/health"
@@ -18,7 +20,7 @@ def has_page(target: bytes) -> bool:
 
 
 def render_page(
-    path: bytes, *, record: str, baselines: int, certificate: bytes, copy: Callable[[], bytes] | None
+    path: bytes, *, record: str, traffic: Traffic, certificate: bytes, copy: Callable[[], bytes] | None
 ) -> tuple[int, str, bytes]:
     """Status, content type and body of the node's page at this path (a query is ignored).
 
@@ -26,11 +28,18 @@ def render_page(
     """
     path = path.partition(b"?")[0]
     if path == HEALTH:
-        facts = {"status": "recording", "record": record, "baselines": baselines}
+        facts = {
+            "status": "recording",
+            "record": record,
+            "baselines": traffic.baselines,
+            "requests": traffic.requests,
+            "seen": [[kind, host, count] for (kind, host), count in sorted(traffic.seen.items())],
+            "advice": advise(traffic),
+        }
         return 200, "application/json", json.dumps(facts).encode() + b"\n"
     if path == CERTIFICATE:
         return 200, "application/x-x509-ca-cert", certificate
-    if path == RECORD and copy and baselines:
+    if path == RECORD and copy and traffic.baselines:
         return 200, "application/vnd.sqlite3", copy()
     if path == RECORD:
         why = "nothing was recorded yet" if copy else "the record is not handed out (FAST_HAND_OUT)"

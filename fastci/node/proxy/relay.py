@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
+from fastci.node.proxy.advice import Traffic
 from fastci.node.proxy.authority import Authority
 from fastci.node.proxy.connection import Connection
 from fastci.node.proxy.dialer import Dialer
@@ -54,9 +55,28 @@ class Proxy:
     say: Callable[[str], None]
     on_empty: Callable[[], None]
     relays: "set[Relay]" = field(default_factory=set)
+    allowed_hosts: str = ""
     connections: int = 0
+    requests: int = 0
+    """Requests to targets, and tunnels asked for."""
+    silent: int = 0
+    """Connections that ended without a word."""
+    refusers: dict[str, str] = field(default_factory=dict)
+    """What clients call themselves who did not accept the certificate for a host."""
     stopping: bool = False
     distrusted: set[str] = field(default_factory=set)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What came so far."""
+        return Traffic(
+            baselines=self.recorder.count,
+            requests=self.requests,
+            silent=self.silent,
+            seen=self.recorder.seen,
+            clients=self.refusers,
+            allowed_hosts=self.allowed_hosts,
+        )
 
 
 class Exchange:
@@ -122,8 +142,12 @@ class Relay(Connection):
     def exchange(self, head: RequestHead, place: Place, forward: bytes) -> None:
         """Send this request to its target, with the body that follows in the buffer."""
         proxy = self.proxy
+        proxy.requests += 1
         recorded = proxy.admitted.admits_header(head.host or place.authority)
-        if not recorded:
+        if head.canary:
+            proxy.recorder.see("canary" if recorded else "canary-filtered", place.origin.host)
+            recorded = False
+        elif not recorded:
             proxy.recorder.see("filtered", place.origin.host)
         body = head.body(proxy.max_body if recorded else 0)
         exchange = self.current = Exchange(head, place, forward, body, recorded)

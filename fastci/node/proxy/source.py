@@ -1,6 +1,7 @@
 """A connection from the request source: the test tool, for which the proxy must be invisible."""
 
 import hmac
+import re
 import ssl
 
 from fastci.node.proxy import pages
@@ -12,6 +13,8 @@ from fastci.node.proxy.tls import ClientHello
 from fastci.node.proxy.wire import HEAD_LIMIT, BadMessage, RequestHead, head_end
 
 _BUFFER_LIMIT = 64 * 1024
+_REFUSERS = 100
+_AGENT = re.compile(rb"(?i)\nuser-agent[ \t]*:[ \t]*([^\r\n]*)")
 _UNDECIDED_SECONDS = 0.5
 _HANDSHAKE = 0x16
 _SEEN = {502: "upstream-failed", 504: "upstream-failed", 407: "unauthorized", 403: "address-refused"}
@@ -29,10 +32,14 @@ class Source(Relay):
         self._inside: Place | None = None
         """The origin of all requests in an intercepted tunnel."""
         self._host = ""
+        self._agent = ""
+        """What the client called itself when it asked for a tunnel."""
+        self._spoke = False
 
     # what the connection tells
 
     def received(self, data: bytes) -> None:
+        self._spoke = True
         if self.state is TUNNEL:
             if self.target:
                 self.target.write(data)
@@ -49,9 +56,15 @@ class Source(Relay):
             return True
         return self.state in (OPENING, WAITING)
 
+    def lost(self, error: Exception | None) -> None:
+        self.proxy.silent += not self._spoke
+        super().lost(error)
+
     def refused(self, error: ssl.SSLError | None) -> None:
         proxy = self.proxy
         proxy.recorder.see("tls-rejected", self._host)
+        if self._agent and len(proxy.refusers) < _REFUSERS:
+            proxy.refusers.setdefault(self._host, self._agent)
         if self._host not in proxy.distrusted:
             proxy.distrusted.add(self._host)
             reason = f" ({error.reason})" if error else ""
@@ -108,6 +121,9 @@ class Source(Relay):
         elif not self._may_pass(head):
             self.refuse(407, "this proxy asks for a name and a password")
         elif head.method == b"CONNECT":
+            self.proxy.requests += 1
+            agent = _AGENT.search(head.raw)
+            self._agent = agent[1].decode("latin-1") if agent else ""
             self._opened = parse_authority(head.target)
             self._host = self._opened[0]
             self.state = OPENING
@@ -223,7 +239,7 @@ class Source(Relay):
         status, content_type, body = pages.render_page(
             path,
             record=recorder.id,
-            baselines=recorder.count,
+            traffic=self.proxy.traffic,
             certificate=self.proxy.authority.certificate_pem,
             copy=recorder.copy if self.proxy.hand_out and self._may_pass(head) else None,
         )

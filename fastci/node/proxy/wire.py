@@ -14,17 +14,20 @@ _FIELDS = re.compile(
     rb"\n(?:host[ \t]*(:[^\r\n]*)|"
     rb"con(?:nection[ \t]*(:[^\r\n]*)|tent-length[ \t]*(:[^\r\n]*))|"
     rb"transfer-encoding[ \t]*(:[^\r\n]*)|"
-    rb"(proxy-authorization|proxy-connection|x-fast-test)[ \t]*:)"
+    rb"(proxy-authorization|proxy-connection|x-fast-(?:test|canary))[ \t]*:)"
 )
 """For a head in lower case: the lines that count, each value with the colon before it, as it may be empty."""
-_OWN_FIELDS = re.compile(rb"\n(proxy-authorization|x-fast-test)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_OWN_FIELDS = re.compile(
+    rb"\n(proxy-authorization|x-fast-test|x-fast-canary)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
+)
 _FRAMING = re.compile(
     rb"\n(?:con(?:nection[ \t]*(:[^\r\n]*)|tent-length[ \t]*(:[^\r\n]*))|"
     rb"transfer-encoding[ \t]*(:[^\r\n]*))"
 )
-_TEST_LINE = re.compile(rb"(?im)^x-fast-test[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
+_TEST_LINE = re.compile(rb"(?im)^x-fast-(?:test|canary)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
 _OWN_LINES = re.compile(
-    rb"(?im)^(?:proxy-authorization|proxy-connection|x-fast-test)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
+    rb"(?im)^(?:proxy-authorization|proxy-connection|x-fast-(?:test|canary))[ \t]*:[^\n]*\n"
+    rb"(?:[ \t][^\n]*\n)*"
 )
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\Z")
@@ -180,7 +183,8 @@ class RequestHead:
     """
 
     __slots__ = (
-        "_own", "authorization", "host", "keep_alive", "length", "line_end", "method", "raw", "target", "test"
+        "_own", "authorization", "canary", "host", "keep_alive", "length", "line_end", "method", "raw",
+        "target", "test",
     )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
@@ -196,6 +200,8 @@ class RequestHead:
         self.host: bytes | None = None
         self.test = b""
         self.authorization = b""
+        self.canary = False
+        """Sent to find out whether the way is open; not to be recorded."""
         self._own = False
         self.keep_alive = version == b"HTTP/1.1"
         length, chunked = -1, False
@@ -214,8 +220,11 @@ class RequestHead:
                 self._own = True
         if self._own:
             for name, value in _OWN_FIELDS.findall(raw, line_end):
-                if len(name) == len(b"x-fast-test"):
+                name = name.lower()
+                if name == b"x-fast-test":
                     self.test = value.strip()
+                elif name == b"x-fast-canary":
+                    self.canary = True
                 else:
                     self.authorization = value.strip()
         self.length = CHUNKED if chunked else max(length, 0)
@@ -240,7 +249,7 @@ class RequestHead:
 
     def forwarded_inside(self) -> bytes:
         """The head for the origin at the end of a tunnel: only the name of the test is taken out."""
-        return _TEST_LINE.sub(b"", self.raw) if self.test else self.raw
+        return _TEST_LINE.sub(b"", self.raw) if self.test or self.canary else self.raw
 
 
 class ResponseHead:
