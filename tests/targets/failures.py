@@ -93,6 +93,14 @@ def directory(request: Request) -> Response:
         return page(f"<p>{escape(text)}</p>", 500)
 
 
+def directory_of_alternatives(request: Request) -> Response:
+    user = inputs(request)["user"]
+    try:
+        return page(f"<p>{_search(f'(&(objectClass=person)(|(uid={user})(cn=nobody)))')}</p>")
+    except _BadFilter:
+        return page("<p>Something went wrong.</p>", 500)
+
+
 def directory_escaping(request: Request) -> Response:
     """Escaped, such a value fits nothing here."""
     user = inputs(request)["user"]
@@ -146,6 +154,9 @@ _ACCOUNTS = ({"name": "ann", "key": "k1"}, {"name": "bob", "key": "k2"})
 
 
 _OPERATORS = {
+    "$in": lambda value, operand: value in operand,
+    "$nin": lambda value, operand: value not in operand,
+    "$not": lambda value, operand: not _fits(value, operand),
     "$eq": lambda value, operand: value == operand,
     "$ne": lambda value, operand: value != operand,
     "$regex": lambda value, operand: re.search(operand, value) is not None,
@@ -278,6 +289,22 @@ PAIRS = (
         point="GET_name_value",
         broken=rooms,
         repaired=rooms_with_variable,
+    ),
+    Pair(
+        detect="ldapi-or",
+        flaw="alternatives",
+        request=get("/people?user=ann"),
+        point="GET_user_value",
+        broken=directory_of_alternatives,
+        repaired=directory_escaping,
+    ),
+    Pair(
+        detect="nosqli-or",
+        flaw="login that fails",
+        request=post("/login", '{"name": "ann", "key": "wrong"}', "application/json"),
+        point=_AT_KEY,
+        broken=account,
+        repaired=account_typed,
     ),
     Pair(
         detect="ldapi-boolean",

@@ -9,6 +9,8 @@ import re
 from html import escape
 from urllib.parse import quote
 
+import yaml
+
 from fastci.node.message import Request, Response
 from targets.kit import Handler, Pair, clock, get, inputs, page, post
 from targets.programs import available, run
@@ -100,6 +102,22 @@ def names_classes(request: Request) -> Response:
     return page("<p>one tea</p>" if data.startswith(b"\xac\xed") else "<p>broken</p>")
 
 
+def reads_tags(request: Request) -> Response:
+    try:
+        found = yaml.load(inputs(request)["settings"], yaml.UnsafeLoader)
+    except (yaml.YAMLError, TypeError, ValueError, SyntaxError, NameError):
+        return page("<p>That is no YAML.</p>", 400)
+    return page(f"<p>{escape(str(found))}</p>")
+
+
+def reads_no_tags(request: Request) -> Response:
+    try:
+        return page(f"<p>{escape(str(yaml.safe_load(inputs(request)['settings'])))}</p>")
+    except (yaml.YAMLError, ValueError):
+        return page("<p>That is no YAML.</p>", 400)
+
+
+_SETTINGS = get("/set?settings=tea:%20Assam")
 _STATE = get("/state?state=" + quote(base64.b64encode(pickle.dumps({"step": 2}, protocol=0)).decode()))
 _AT_STATE = "GET_state_BASE64_value"
 _ROWS = post("/import", '[{"name": "Assam"}]', "application/json")
@@ -130,5 +148,13 @@ PAIRS = (
         "GET_cart_value",
     ),
     _pair("deser-error", "Java", names_classes, makes_no_classes, _JAVA, "GET_cart_value"),
+    _pair(
+        "deser-yaml",
+        "tags",
+        reads_tags,
+        reads_no_tags,
+        get("/set?settings=tea:%20Assam"),
+        "GET_settings_value",
+    ),
     *UPLOADS,
 )

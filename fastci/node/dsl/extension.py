@@ -20,6 +20,7 @@ from fastci.node.dsl.requests import (
     harmless_template,
     is_address,
     is_harmless,
+    recorded_in,
     sent,
     unchanged,
     with_headers,
@@ -238,6 +239,8 @@ class Extension:
         self, point: Point, template: str, method: str, at: int, delay: str, fresh: Markers
     ) -> Attack:
         payload = fresh.fill(template, delay=delay)
+        if "VALUE_MARKER" in payload:
+            payload = payload.replace("VALUE_MARKER", recorded_in(point, raw=self.raw))
         value = inserted(point.value, encode(payload), method, at)
         request = point.write(value, raw=self.raw)
         if self.prolog and template in self.payloads:

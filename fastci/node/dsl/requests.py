@@ -1,5 +1,6 @@
 """Test requests: payloads put into values, fixed requests, and the harmless ones beside them."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +51,12 @@ def harmless_template(point: Point, source: MarkerSource) -> str:
     if point.kind == "document" and start in (b"{", b"["):
         return '{"STR_MARKER": "STR_MARKER"}'
     return "/STR_MARKER" if start == b"/" else "STR_MARKER"
+
+
+def recorded_in(point: Point, *, raw: bool) -> str:
+    """What VALUE_MARKER stands for: the recorded value, in a raw payload as a JSON token of its kind."""
+    text = point.value.decode("utf-8", "surrogateescape")
+    return json.dumps(text) if raw and point.kind == "text" else text
 
 
 def with_prolog(request: Request, name: str, prolog: bytes) -> Request:
