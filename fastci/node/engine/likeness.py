@@ -25,16 +25,24 @@ _MARKUP = (b"<", b"/", b":", b"status", b"location ")
 def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[Feature]:
     """What a response can be told by: status, redirect, and the pieces of its body with their counts.
 
-    `reflected` are texts that were sent; their echo, in any of the usual spellings, is left out.
+    `reflected` are texts that were sent. Pieces that hold one of them, in any of the usual spellings, are left
+    out, and so is what would be left of them: how much that is depends on the escaping of single characters.
     """
-    body = decoded_body(response)[:_LARGEST]
+    whole = stripped = decoded_body(response)[:_LARGEST]
     for text in sorted(reflected, key=len, reverse=True):
         for spelling in spellings(text):
-            body = body.replace(spelling, b"")
+            stripped = stripped.replace(spelling, b"")
+    pieces = _pieces_of(whole)
+    if stripped is not whole:
+        pieces &= _pieces_of(stripped)
+    location = (response.get(b"location") or b"").partition(b"?")[0]
+    return pieces | {(b"status", -response.status), (b"location " + location, -1)}
+
+
+def _pieces_of(body: bytes) -> frozenset[Feature]:
     pieces = Counter(piece.strip() for piece in _PIECE.findall(body))
     del pieces[b""]
-    location = (response.get(b"location") or b"").partition(b"?")[0]
-    return frozenset({*pieces.items(), (b"status", -response.status), (b"location " + location, -1)})
+    return frozenset(pieces.items())
 
 
 def spellings(text: str) -> list[bytes]:

@@ -77,3 +77,13 @@ def test_difference_inside_a_varying_page_tells():
 
     made = contrast([noisy("<p>welcome</p>") for _ in range(3)], [noisy("") for _ in range(3)])
     assert describe(made.signs()).startswith("only true conditions give 'welcome'")
+
+
+def test_what_is_left_of_an_echo_does_not_tell():
+    """Of one condition the echo is recognised, of the other a character was escaped in a way of its own."""
+    contrast = Contrast()
+    for number in range(4):
+        for truth, sign, shown in ((True, "!", "!"), (False, "&", "&amp;amp;")):
+            said = Response(status=200, body=f"<p>Name: tea{sign}m{number}</p>".replace(sign, shown).encode())
+            contrast.add(truth, features_of(said, [f"tea{sign}m{number}"]))
+    assert not contrast.tells()
