@@ -25,8 +25,8 @@ _MARKUP = (b"<", b"/", b":", b"status", b"location ")
 def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[Feature]:
     """What a response can be told by: status, redirect, and the pieces of its body with their counts.
 
-    `reflected` are texts that were sent. Pieces that hold one of them, in any of the usual spellings, are left
-    out, and so is what would be left of them: how much that is depends on the escaping of single characters.
+    `reflected` are texts that were sent. Pieces that hold one of them, in any of the usual spellings, are
+    left out, and so is what would be left of them: how much that is depends on the escaping of one character.
     """
     whole = stripped = decoded_body(response)[:_LARGEST]
     for text in sorted(reflected, key=len, reverse=True):
