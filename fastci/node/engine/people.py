@@ -136,5 +136,6 @@ def _login_names(request: Request) -> frozenset[str]:
     ]
     if not any(_PASSWORD.search(point.name) and point.value for point in points):
         return frozenset()
-    texts = [p.value.decode("utf-8", "replace").strip().lower() for p in points if not _SECRET.search(p.name)]
+    plain = [p for p in points if not _SECRET.search(p.name.replace("URLENCODED", ""))]
+    texts = [point.value.decode("utf-8", "replace").strip().lower() for point in plain]
     return frozenset(text for text in texts if _SHORTEST_NAME <= len(text) <= 100)

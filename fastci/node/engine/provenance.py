@@ -131,7 +131,9 @@ def _identity(request: Request) -> tuple[object, ...]:
     plain = [
         (point.name, point.value)
         for point in list_points(request)
-        if point.layers[0] in ("GET", "POST") and point.kind != "document" and not _SECRET.search(point.name)
+        if point.layers[0] in ("GET", "POST")
+        and point.kind != "document"
+        and not _SECRET.search(point.name.replace("URLENCODED", ""))
     ]
     return request.method, request.target.partition(b"?")[0], *plain
 
