@@ -132,7 +132,9 @@ def _login_names(request: Request) -> frozenset[str]:
     if request.method not in (b"POST", b"PUT"):
         return frozenset()
     points = [
-        p for p in list_points(request) if p.layers[0] in ("POST", "GET") and p.kind in ("text", "number")
+        point
+        for point in list_points(request)
+        if point.layers[0] in places and point.kind in kinds and point.name.endswith("_value")
     ]
     if not any(_PASSWORD.search(point.name) and point.value for point in points):
         return frozenset()
