@@ -134,10 +134,17 @@ def _login_names(request: Request) -> frozenset[str]:
     points = [
         point
         for point in list_points(request)
-        if point.layers[0] in places and point.kind in kinds and point.name.endswith("_value")
+        if point.layers[0] in ("POST", "GET")
+        and point.kind in ("text", "number")
+        and point.name.endswith("_value")
     ]
     if not any(_PASSWORD.search(point.name) and point.value for point in points):
         return frozenset()
-    plain = [p for p in points if not _SECRET.search(p.name.replace("URLENCODED", ""))]
+    plain = [
+        point
+        for point in points
+        if not _SECRET.search(point.name.replace("URLENCODED", ""))
+        and point.value.lower() not in point.name.lower().encode()  # a button
+    ]
     texts = [point.value.decode("utf-8", "replace").strip().lower() for point in plain]
     return frozenset(text for text in texts if _SHORTEST_NAME <= len(text) <= 100)
