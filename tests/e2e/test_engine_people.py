@@ -11,7 +11,7 @@ ANN, BOB = "sid=annssession1", "sid=bobssession2"
 
 
 class Shop:
-    """Orders of two people. `repaired` gives each only their own, and takes changes only from its own pages."""
+    """Orders of two people. `repaired` gives each their own only, and obeys its own pages only."""
 
     def __init__(self, *, repaired: bool) -> None:
         self.repaired = repaired
