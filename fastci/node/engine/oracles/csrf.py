@@ -18,9 +18,9 @@ from fastci.node.points import list_points
 
 _TOKEN = re.compile(r"csrf|xsrf|token|nonce|authenticity|viewstate|verification", re.I)
 _CHANGING = re.compile(
-    rb"(?:^|[ /_.-])(?:add|create|new|update|edit|modify|change|save|set|delete|remove|transfer|pay|buy|order|checkout"
-    rb"|comment|upload|import|profile|settings|account|password|email|mail|subscribe|register"
-    rb"|invite|follow|vote|cart|basket)s?(?:$|[/_.-])",
+    rb"(?:^|[ /_.-])(?:add|create|new|update|edit|modify|change|save|set|delete|remove|transfer|pay|buy|order"
+    rb"|checkout|comment|upload|import|profile|settings|account|password|email|mail|subscribe|register"
+    rb"|invite|follow|vote|cart|basket)s?(?:$|[ /_.-])",
     re.I,
 )
 _OPEN_TYPES = (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain")
