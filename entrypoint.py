@@ -8,6 +8,7 @@ from typing import NoReturn
 from fastci.cli import main
 from fastci.config import VARIABLES
 from fastci.errors import ConfigurationError, FatalError
+from fastci.platforms import Level
 from fastci.platforms.github import GitHub, read_inputs
 
 COMMANDS = {
@@ -28,12 +29,28 @@ def start(arguments: list[str]) -> NoReturn:
     for variable in VARIABLES.values():
         if variable.input in inputs:
             os.environ[variable.name] = inputs[variable.input]
+    if arguments == ["post"]:
+        clean_up()
     try:
-        command = POST if arguments == ["post"] else chosen(inputs)
+        command = chosen(inputs)
     except ConfigurationError as error:
         tell(error)
         sys.exit(error.status)
     main(command, tell=tell)
+
+
+def clean_up() -> NoReturn:
+    """What cannot be removed is a warning: the job's outcome is that of its steps."""
+
+    def warn(error: FatalError) -> None:
+        # Wrong inputs were told by the step itself, and nothing was started.
+        if not isinstance(error, ConfigurationError):
+            tell(error, "warning")
+
+    try:
+        main(POST, tell=warn)
+    except SystemExit:
+        sys.exit(0)
 
 
 def chosen(inputs: dict[str, str]) -> list[str]:
@@ -59,11 +76,11 @@ def chosen(inputs: dict[str, str]) -> list[str]:
     return [*COMMANDS[mode], *tests, *(["--export"] if mode == "recording" and export == "true" else [])]
 
 
-def tell(error: FatalError) -> None:
+def tell(error: FatalError, level: Level = "error") -> None:
     """An error as an annotation: it is then on the page of the run, too, not only in the log."""
     head, *rest = error.lines()
     message = "\n".join([head.removeprefix("error: "), *rest])
-    GitHub(os.environ, lambda line: print(line, flush=True)).annotate("error", message, title="FAST")
+    GitHub(os.environ, lambda line: print(line, flush=True)).annotate(level, message, title="FAST")
 
 
 if __name__ == "__main__":

@@ -215,8 +215,6 @@ class Job:
 
     def tell(self, run: Run, paths: Sequence[Path]) -> None:
         """Hand the outcome to the CI and show it."""
-        from fastci.cli.announce import announce
-
         self.screen.findings(run)
         for message in run.messages:
             self.screen.line(message, style="yellow")
@@ -226,6 +224,11 @@ class Job:
                     f"{check.baseline} {check.method} {check.url}: {check.error}", style="yellow"
                 )
         self.screen.reports(paths)
+        self.announce(run, paths)
+
+    def announce(self, run: Run, paths: Sequence[Path]) -> None:
+        from fastci.cli.announce import announce
+
         folder = self.workspace.reports
         heed(self.signals, lambda: announce(self.platform, self.settings, run, paths, folder))
 

@@ -51,5 +51,11 @@ def report(
         testing = SecurityTesting(job.open())
         ended, lines = job.guard(testing.report, [testing.close])
         click.echo(lines)
-        job.screen.reports(testing.reports)
+        if kept := job.workspace.kept_run(job.settings.test_run_id):
+            run = load_run(kept)
+            paths, _ = write_results(run, job.workspace, job_file=job.platform.context().job_file)
+            job.screen.reports(paths)
+            job.announce(run, paths)
+        else:
+            job.screen.reports(testing.reports)
         return ExitStatus(ended.status) if ended.status in list(ExitStatus) else ExitStatus.TECHNICAL

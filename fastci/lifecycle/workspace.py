@@ -113,6 +113,11 @@ class Workspace:
             )
         return [NodeFile(place=Place.RECORDS, source=path) for path in paths]
 
+    def kept_run(self, run_id: str = "") -> Path | None:
+        """The results file of that run, of the last one if none is named; None where there is none."""
+        paths = [path for path in sorted(self.runs.glob(f"{run_id or 'tr_*'}.json")) if path.stat().st_size]
+        return paths[-1] if paths else None
+
     def run_files(self) -> list[NodeFile]:
         """All results files."""
         paths = [p for p in sorted(self.runs.glob("tr_*.json")) if p.stat().st_size]

@@ -276,6 +276,10 @@ def test_api_is_asked_past_our_own_recorder(forge, environ, publish, monkeypatch
     assert publish(comment="text") == ["comment: https://forge/c1"]
 
 
+def outputs_in(file):
+    return dict(re.findall(r"^([a-z-]+)<<(?:\S+)\n(.*)\n", file.read_text(), re.M))
+
+
 def test_job_of_a_pull_request_tells_the_runner_all_it_found(fastci, forge, environ, target, tmp_path):
     files = {name: tmp_path / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV")}
     ask = "import os, sys, urllib.request as u\n"
@@ -286,7 +290,7 @@ def test_job_of_a_pull_request_tells_the_runner_all_it_found(fastci, forge, envi
         **{name: str(path) for name, path in files.items()}, **environ, WALLARM_API_TOKEN="sesame-42",
     )  # fmt: skip
     assert done.status == 1, done
-    outputs = dict(re.findall(r"^([a-z-]+)<<(?:\S+)\n(.*)\n", files["GITHUB_OUTPUT"].read_text(), re.M))
+    outputs = outputs_in(files["GITHUB_OUTPUT"])
     assert outputs["verdict"] == "failed"
     assert outputs["vulnerabilities"] == "1"
     assert outputs["test-record"] == "rec_0001"
@@ -303,3 +307,6 @@ def test_job_of_a_pull_request_tells_the_runner_all_it_found(fastci, forge, envi
     assert "::add-mask::sesame-42" in done.out
     assert "tests know []" in done.out
     assert f"comment: {forge.comments[0]['html_url']}" in done.out
+    again = tmp_path / "again"
+    assert fastci("report", **environ, GITHUB_OUTPUT=str(again)).status == 1
+    assert outputs_in(again) == outputs
