@@ -11,7 +11,6 @@ from pathlib import Path
 from fastci.config import Settings
 from fastci.node.oob.callbacks import TOKEN_LENGTH, Callback, Log, fresh_word
 from fastci.node.oob.dns import Zone, address_for, ask, serve_names
-from fastci.node.oob.interactsh import ServerRefused, poll_server
 from fastci.node.oob.offer import NO_DOMAIN, Offer, Spelling, machine_address
 from fastci.node.oob.visitors import receive_visitors
 
@@ -51,6 +50,9 @@ async def listen(settings: Settings, say: Say) -> AsyncIterator[tuple[Offer, Log
 
 async def _outside(settings: Settings, offer: Offer, log: Log, stack: AsyncExitStack, say: Say) -> Offer:
     """The server is somebody else's decision: where it fails nothing else listens in its place."""
+    # Few runs name a server, and its client's libraries are a fifth of what a testing node imports.
+    from fastci.node.oob.interactsh import ServerRefused, poll_server
+
     try:
         domain = await stack.enter_async_context(
             poll_server(settings.fast_oob_server, settings.fast_oob_token, log, offer.word)
