@@ -9,6 +9,7 @@ from pathlib import Path
 from fastci.config import Settings
 from fastci.platforms import Level, Platform
 from fastci.reports import REPORTS, redacted
+from fastci.reports.plain import one_line
 from fastci.reports.source import sources_of
 from fastci.reports.summary import ordered, type_name
 from fastci.results import Run, Severity
@@ -34,7 +35,8 @@ def announce(platform: Platform, settings: Settings, run: Run, reports: Sequence
             "html-file": _file(reports, "html"),
         }
     )
-    annotate(platform, run)
+    if platform.annotates:
+        annotate(platform, run)
     markdown = REPORTS["markdown"].render(run)
     platform.summary(markdown)
     sarif = _file(reports, "sarif") if settings.fast_upload_sarif else ""
@@ -65,7 +67,7 @@ def annotate(platform: Platform, run: Run) -> None:
             where = f"{finding.place.method} {finding.route}, {finding.point}"
             platform.annotate(
                 level,
-                f"{finding.title}\n{where}\npayload: {finding.evidence.payload}",
+                "\n".join(map(one_line, (finding.title, where, f"payload: {finding.evidence.payload}"))),
                 title=f"FAST: {type_name(finding.type)} ({severity.upper()})",
                 file=source.path,
                 line=source.line if source.path else 0,

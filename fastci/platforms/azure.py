@@ -14,6 +14,7 @@ class Azure(Local):
     """A job of Azure Pipelines or of Azure DevOps Server."""
 
     name = "azure"
+    annotates = True
 
     @staticmethod
     def detect(environ: Mapping[str, str]) -> bool:

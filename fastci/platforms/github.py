@@ -38,6 +38,7 @@ class GitHub:
     """Speaks to the runner by lines that begin with `::` and by appending to the files it names."""
 
     name = "github"
+    annotates = True
 
     def __init__(self, environ: Mapping[str, str], write: Print) -> None:
         self._environ = environ

@@ -22,6 +22,7 @@ class GitLab:
     """Knows no masks at run time (variables are masked in the project's settings) and no summary page."""
 
     name = "gitlab"
+    annotates = False
 
     def __init__(self, environ: Mapping[str, str], write: Print) -> None:
         self._environ = environ

@@ -13,6 +13,7 @@ class Local:
     """Prints; has no summary and no outputs."""
 
     name = "local"
+    annotates = False
 
     def __init__(self, environ: Mapping[str, str], write: Print) -> None:
         self._environ = environ

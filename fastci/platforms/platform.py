@@ -36,9 +36,10 @@ def shard_of(index: str, total: str, *, first: int) -> str:
 
 
 class Platform(Protocol):
-    """One CI."""
+    """One CI. `annotates` where it shows messages elsewhere than in the log, at the lines they speak of."""
 
     name: str
+    annotates: bool
 
     def context(self) -> Context: ...
 

@@ -13,6 +13,7 @@ from fastci.results import Evidence, Exchange, Finding, Place, Run
 
 class Listening:
     name = "listening"
+    annotates = True
 
     def __init__(self):
         self.told = {}
@@ -104,6 +105,17 @@ def test_annotations_of_many_findings_end_with_how_many_more_there_are():
 
 def test_annotations_that_all_fit_are_all_shown():
     assert len(told(*(finding(number) for number in range(10))).annotations) == 10
+
+
+def test_annotation_shows_what_would_act_in_a_log():
+    evidence = replace(finding(1).evidence, payload="\x1b[2J\n::error::x")
+    ((_, message, *_),) = told(replace(finding(1), evidence=evidence)).annotations
+    assert message.splitlines()[-1] == r"payload: \x1b[2J\n::error::x"
+
+
+def test_log_without_annotations_is_not_told_every_finding_twice(monkeypatch):
+    monkeypatch.setattr(Listening, "annotates", False)
+    assert told(finding(1)).annotations == []
 
 
 def test_nothing_is_published_that_nobody_asked_for():
