@@ -184,6 +184,7 @@ ARTEFACTS: dict[str, Callable[[], str]] = {
         node="service",
         start="",
         stop="",
+        tests="env SHOP_URL=http://app:5000 venv/bin/python -m pytest --quiet examples/shop/tests",
         target_image="shop:latest",
         target_port=5000,
         settings={"TEST_RUN_POLICY_ID": "examples/shop/fast-policy.yml"},
