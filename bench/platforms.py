@@ -4,8 +4,8 @@
 
 Each way runs a committed example with all functional tests of the shop and must report the same findings. The
 reference is `fastci run` in a shell. `overhead` is the whole time less the functional tests alone and less
-the attacks: what client, containers, recorder and reports take. --quick leaves out the ways that need a Docker
-Engine.
+the attacks: what client, containers, recorder and reports take. --quick leaves out the ways that need a
+Docker Engine.
 """
 
 import argparse
