@@ -12,7 +12,7 @@ import pytest
 from dsl_kit import load
 
 from fastci import cli
-from fastci.node.dsl import parse_extension
+from fastci.node.dsl import ORACLES, parse_extension
 
 GUIDE = (Path(__file__).parents[4] / "docs" / "extensions.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.M | re.S)
@@ -85,3 +85,8 @@ def test_faults_that_the_guide_shows_are_what_the_loader_says():
     )
     _, faults = parse_extension(text, "search.yaml")
     assert faults == shown
+
+
+def test_every_oracle_has_an_example():
+    shown = {load(text, name).oracle for name, text in EXTENSIONS.items()}
+    assert shown - {""} == set(ORACLES)
