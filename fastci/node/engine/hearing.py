@@ -21,7 +21,7 @@ from fastci.node.oob import Callback, Log, Offer, Spelling
 if TYPE_CHECKING:
     from fastci.node.engine.check import Check, Found
 
-MOST_WAITING = 200_000
+MOST_WAITING = 100_000
 """Test requests of a run that are remembered; of more the oldest are forgotten, which is said."""
 
 _SHORTEST_PATIENCE = 2.0
