@@ -19,6 +19,7 @@ from fastci.config import parse_settings
 from fastci.errors import ExitStatus, UsageError
 from fastci.known import acceptance_of, apply_known, is_expired, load_known, save_known
 from fastci.lifecycle.workspace import Workspace
+from fastci.reports.summary import ordered
 from fastci.results import Acceptance, Finding, Run
 
 VALID_DAYS = 90
@@ -92,8 +93,8 @@ def list_findings(source: Path | None, **given: str | None) -> ExitStatus:
     """What the last run found, what of it is accepted, and accepted entries that were not found."""
     shelf = Shelf(**given)
     run = shelf.run(source)
-    rows = [_row(finding, _standing(finding)) for finding in run.findings]
-    _show(rows + [_row(finding, "accepted") for finding in run.accepted], run.name)
+    rows = [_row(finding, _standing(finding)) for finding in ordered(run.findings)]
+    _show(rows + [_row(finding, "accepted") for finding in ordered(run.accepted)], run.name)
     for entry in run.absent:
         when = "expired, " if is_expired(entry, shelf.today) else ""
         click.echo(f"absent: {entry.fingerprint[:12]} {entry.where or entry.reason} ({when}{entry.owner})")
