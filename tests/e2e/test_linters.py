@@ -59,9 +59,9 @@ def test_jenkins_library_and_pipelines_raise_no_error_of_groovy_lint(tmp_path: P
     # The last line that runs on Node 20.
     program = npm_install("npm-groovy-lint@15.2.2") / ".bin" / "npm-groovy-lint"
     shutil.copytree(ROOT / "vars", tmp_path / "vars", ignore=shutil.ignore_patterns("*.txt"))
-    for name in ("jenkins-shards", "jenkins-scripted-shards"):
+    for name in ("jenkins-shards", "jenkins-scripted-jobs"):
         shutil.copy(GOLDEN / f"{name}.groovy", tmp_path / f"{name}.groovy")
-    broken = "def call() {\n    [1, 2].each { item -> Thread.sleep(item) }\n    if (x = 1) { return }\n}\n"
+    broken = "void call() {\n    sh 'x'\n"
     (tmp_path / "broken.groovy").write_text(broken)
     command = [str(program), "--noserver", "-c", "recommended-jenkinsfile", "--output", "json", str(tmp_path)]
     java = Path(need("java")).resolve().parents[1]
