@@ -122,6 +122,14 @@ def _whole(minimum: int, maximum: int, unit: str = "") -> Kind:
     return Kind(name="whole number", allowed=f"a whole number from {minimum} to {maximum}{unit}", read=read)
 
 
+def _duration(value: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,7})\s*([smhd]?)", value.lower())
+    seconds = int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0
+    if not 1 <= seconds <= 691200:
+        raise ValueError
+    return seconds
+
+
 def _choice(*values: str) -> Kind:
     def read(value: str) -> str:
         if value.lower() in values:
@@ -209,6 +217,7 @@ NETWORKS = Kind(
     allowed="IP addresses and networks like 172.18.0.0/16, separated by comma",
     read=_networks,
 )
+DURATION = Kind(name="time", allowed="a time like 90s, 5m or 1h, at most 8d", read=_duration)
 PORTS = Kind(name="ports", allowed="ports from 1 to 65535, separated by ;", read=_ports)
 PROCESSES = Kind(name="count", allowed="auto or a whole number from 1 to 64", read=_processes)
 SHARD = Kind(
@@ -308,6 +317,25 @@ class Settings:
         ANY, "", "PEM file: its private key", REC, shown_default="`/etc/nginx/ssl/nginx.key`, likewise"
     )
     # the open node's own
+    test_run_budget: int = _row(
+        DURATION, 0, "how long a run may take, reports included, `5m`: the riskiest baselines are tested "
+        "first, and what was tested in that time is the result", TEST, ours=True,
+        shown_default="as long as it takes",
+    )  # fmt: skip
+    fast_run_timeout: int = _row(
+        DURATION, 0, "a run that takes longer is ended and has failed technically", TEST, ours=True,
+        shown_default="none",
+    )  # fmt: skip
+    fast_resume: bool = _row(
+        SWITCH, False, "go on with the last run that did not come to its end: what it has done is not done "
+        "again", TEST, side=Side.BOTH, ours=True,
+    )  # fmt: skip
+    fast_request_timeout: int = _row(
+        _whole(1, 600, "seconds"), 30, "how long the answer to one test request may take", TEST, ours=True
+    )
+    fast_progress_every: int = _row(
+        _whole(1, 3600, "seconds"), 10, "how often a run says how far it is", TEST, ours=True
+    )
     fast_skip_duplicates: bool = _row(
         SWITCH, True, "test one of several baselines that have the same route, points and kind of values",
         TEST, ours=True,

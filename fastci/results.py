@@ -6,6 +6,7 @@ counters on top, then `vulns`, `checks` and `coverage` in full. Only this module
 
 import base64
 import hashlib
+import json
 import re
 import shlex
 from collections import Counter
@@ -379,6 +380,11 @@ def to_document(run: Run) -> dict[str, Any]:
 
     Spelling of `sended_requests_count` and `planing_requests_count` is FAST's.
     """
+    return _facts(run) | {"run": _adapter().dump_python(run, mode="json")}
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """FAST's documented fields."""
     states = Counter(check.state for check in run.checks)
     ended = sum(states[s] for s in ("passed", "failed", "tech_failed", "interrupted"))
     return {
@@ -410,8 +416,17 @@ def to_document(run: Run) -> dict[str, Any]:
         "verdict_rule": run.verdict.rule if run.verdict else "",
         "verdict_reason": run.verdict.reason if run.verdict else "",
         "vulns": [_vulnerability(f) for f in run.findings],
-        "run": _adapter().dump_python(run, mode="json"),
     }
+
+
+def render_document(run: Run) -> bytes:
+    """The results file as bytes: what `to_document` gives, without the room that its parts would take."""
+    head = json.dumps(_facts(run)).encode()
+    try:
+        whole = _adapter().dump_json(run)
+    except ValueError:  # half a surrogate pair in some text: JSON can say it, UTF-8 cannot
+        whole = json.dumps(_adapter().dump_python(run, mode="json")).encode()
+    return head[:-1] + b', "run": ' + whole + b"}\n"
 
 
 def parse_document(document: object, *, source: str) -> Run:

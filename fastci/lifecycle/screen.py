@@ -14,6 +14,8 @@ _MARKS = {"done": "ok", "failed": "FAILED", "skipped": "skipped", "interrupted":
 _COLOURS = {"done": "green", "failed": "red", "skipped": "dim", "interrupted": "yellow"}
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 _BEGINNING = re.compile(r"^(\s*)::", re.M)
+_PROGRESS = re.compile(r"\[info\] Progress: (\d+) of (\d+) baselines(.*)")
+_BAR = 24
 _LAST = 7
 _HEARTBEAT = 30.0
 _ANNOUNCED = (4, 6)
@@ -28,6 +30,7 @@ class Screen:
         self._secrets = [secret for secret in secrets if secret]
         self._verbose = verbose
         self._beat = console.get_time()
+        self._drawn = False
 
     def begin(self, number: int, title: str) -> None:
         self._beat = self._console.get_time()
@@ -42,12 +45,35 @@ class Screen:
         self.line(f"      {line}", style="yellow")
 
     def progress(self, line: str) -> None:
+        """One console line of a testing node. How far it is becomes a bar on a terminal, a line elsewhere."""
         now = self._console.get_time()
-        if self._verbose or now - self._beat > _HEARTBEAT:
+        seen = _PROGRESS.search(line)
+        if seen and self.draws and not self._verbose:
+            self._draw(int(seen[1]), int(seen[2]), seen[3])
+        elif self._verbose or seen or now - self._beat > _HEARTBEAT:
             self._beat = now
             self.line(f"      {line}", style="dim")
 
+    @property
+    def draws(self) -> bool:
+        """Whether a bar can be drawn."""
+        return self._console.is_terminal and not self._console.is_dumb_terminal
+
+    def _draw(self, done: int, total: int, facts: str) -> None:
+        part = done / total if total else 1.0
+        bar = "━" * round(part * _BAR) + "╌" * (_BAR - round(part * _BAR))
+        text = f"      {bar} {part:4.0%} {done}/{total}{facts}"[: max(self._console.width - 1, 20)]
+        self._console.file.write(f"\r\x1b[2K{text}")
+        self._console.file.flush()
+        self._drawn = True
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            self._console.file.write("\r\x1b[2K")
+            self._drawn = False
+
     def line(self, text: str, *, style: str = "") -> None:
+        self._wipe()
         text = _as_text(text)
         for secret in self._secrets:
             text = text.replace(secret, "***")
@@ -55,6 +81,7 @@ class Screen:
 
     def findings(self, run: Run) -> None:
         """The table of what was found, the worst first."""
+        self._wipe()
         if not run.findings:
             return
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -41,6 +41,7 @@ class SecurityTesting:
         """Run a testing node to its end with this record, or with the one that it chooses itself."""
         with self._stage.step(6) as note:
             stage, workspace = self._stage, self._stage.workspace
+            going_on = self._take_interrupted() if stage.settings.fast_resume else ""
             stage.sweep()
             chosen = record_id or stage.settings.test_record_id
             files = self.given_files()
@@ -48,11 +49,24 @@ class SecurityTesting:
             if stage.runtime.ours:
                 if not stage.settings.shares_store:
                     files += workspace.record_files(chosen)
-                self._run_id = given["FAST_RUN_ID"] = workspace.reserve_run(stage.settings.fast_shard)
+                files += workspace.journal_files(going_on)
+                self._run_id = going_on or workspace.reserve_run(stage.settings.fast_shard)
+                given["FAST_RUN_ID"] = self._run_id
             self._node = stage.launch(Mode.TESTING, given, files)
             ended = nodes.wait_end(stage.runtime, self._node, stage.waiter, stage.listener.progress)
             note.text = self._node.name
         return ended
+
+    def _take_interrupted(self) -> str:
+        """The id of the run to go on with, its journal brought from a node that a crashed job left."""
+        stage = self._stage
+        for node in stage.runtime.find():
+            if node.ours and node.mode is Mode.TESTING and node.labels.job == stage.key:
+                stage.runtime.kill(node)
+                stage.runtime.fetch(node, Place.RUNS, stage.workspace.runs)
+                stage.runtime.remove(node)
+                stage.listener.note(f"removed {node.name}, left by a job that crashed")
+        return stage.workspace.interrupted_run()
 
     def report(self) -> tuple[Ended, str]:
         """Run a node in report mode over the runs of the workspace; returns its end and its console lines."""
@@ -91,7 +105,9 @@ class SecurityTesting:
         runtime, workspace = self._stage.runtime, self._stage.workspace
         self._stage.keep_log(tester)
         self.reports = runtime.fetch(tester, Place.REPORTS, workspace.reports)
-        runtime.fetch(tester, Place.RUNS, workspace.runs)
+        brought = runtime.fetch(tester, Place.RUNS, workspace.runs)
+        if brought:
+            workspace.drop_journals(self._run_id, but=brought)
         runtime.remove(tester)
         self._node = None
         workspace.give_up(run_id=self._run_id)

@@ -123,6 +123,22 @@ class Workspace:
         paths = [p for p in sorted(self.runs.glob("tr_*.json")) if p.stat().st_size]
         return [NodeFile(place=Place.RUNS, source=path) for path in paths]
 
+    def interrupted_run(self) -> str:
+        """The latest run that left a journal: it did not come to its end. Empty where there is none."""
+        journals = sorted(self.runs.glob("tr_*.journal"), key=lambda path: path.stat().st_mtime)
+        return journals[-1].name.partition(".")[0] if journals else ""
+
+    def journal_files(self, run_id: str) -> list[NodeFile]:
+        """What an interrupted run had written down."""
+        paths = sorted(self.runs.glob(f"{run_id}.*.journal")) if run_id else []
+        return [NodeFile(place=Place.RUNS, source=path) for path in paths]
+
+    def drop_journals(self, run_id: str, *, but: Container[Path]) -> None:
+        """Forget the journals of a run, all but those that a node just gave back."""
+        for file in self.journal_files(run_id):
+            if file.source not in but:
+                file.source.unlink(missing_ok=True)
+
     def given_folder(self, variable: str, settings: Settings, given: Container[str]) -> Path:
         """Where extensions, credentials or policies lie: the folder that the variable names where it is one
         of the `given`, else the workspace's own."""

@@ -19,14 +19,15 @@ from fastci.node.dsl import (
     load_credentials,
     load_extensions,
 )
+from fastci.node.engine.journal import JournalPlace, subject_of, unfinished_runs
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
 from fastci.node.recording import record
 from fastci.node.sharing import Part, SharedRun, as_one, key_of, parts_of
-from fastci.node.store import Store
+from fastci.node.store import Record, Store
 from fastci.node.store.postgres import SharedStore
 from fastci.reports import redacted, write_reports
-from fastci.results import Run, parse_document, to_document
+from fastci.results import Run, parse_document, render_document
 
 NODE_REPORTS = ("txt", "json", "html")
 """What a node writes itself; the CI side renders the other formats from the results file."""
@@ -54,13 +55,16 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
         SharedStore(settings.fast_store, token=settings.wallarm_api_token) if settings.shares_store else None
     )
     chosen = _take_record(shared, store, settings) if shared else settings.test_record_id
+    if not chosen and settings.fast_resume:
+        chosen = _record_to_resume(store)
     record = store.choose(record_id=chosen, build_id=settings.build_id)
     policy = load_policy(settings.test_run_policy_id, Path(settings.fast_policies))
     extensions = extensions_of(settings, say)
     credentials = load_credentials(Path(settings.fast_auths))
     if credentials.changes:
         say(f"[info] Credentials for every test request from {settings.fast_auths}")
-    run_id = settings.fast_run_id or store.reserve_run()
+    journal = _journal(settings, store, record, subject_of(settings, record, policy, extensions), say)
+    run_id = journal.run_id
     name = settings.test_run_name or default_name("TestRun", time.time())
     say(f"[info] Use TestRecord#{record.id} {record.name} for creating TestRun")
     say(f"[info] TestRun#{run_id} {name} created")
@@ -80,6 +84,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             stop=stop,
             credentials=credentials,
             phases=(part.phase,) if part else None,
+            journal=None if part else journal,
         )
 
     async def whole() -> Run:
@@ -101,6 +106,8 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     verdict = decide(run, settings)
     run = with_verdict(run, verdict)
     _keep(store, run)
+    if run.complete:
+        journal.remove()
     for path in write_reports(run, reports, report_stem(run), NODE_REPORTS):
         say(f"[info] report {path}")
     say(f"[info] {verdict.rule}: {verdict.reason}" if verdict.rule else f"[info] {verdict.reason}")
@@ -117,6 +124,36 @@ def _take_record(shared: SharedStore, store: Store, settings: Settings) -> str:
     return found.id
 
 
+def _record_to_resume(store: Store) -> str:
+    """The record of the latest run that did not come to its end; empty where there is none."""
+    return next((run.record_id for run in unfinished_runs(store.runs_dir)), "")
+
+
+def _journal(settings: Settings, store: Store, record: Record, subject: str, say: Say) -> JournalPlace:
+    """Where this run writes down what it does: where an unfinished one did, if it goes on with that."""
+    store.runs_dir.mkdir(parents=True, exist_ok=True)
+
+    def place(run_id: str) -> JournalPlace:
+        return JournalPlace(folder=store.runs_dir, run_id=run_id, record_id=record.id, subject=subject)
+
+    unfinished = unfinished_runs(store.runs_dir) if settings.fast_resume else []
+    if settings.fast_run_id:
+        unfinished = [run for run in unfinished if run.run_id == settings.fast_run_id]
+    for run in unfinished:
+        if run.record_id == record.id and run.subject == subject:
+            say(f"[info] TestRun#{run.run_id} goes on where it was interrupted")
+            return place(run.run_id)
+        say(
+            f"[warn] TestRun#{run.run_id} cannot go on: the record, the policy, the extensions or the "
+            "settings are others than it began with"
+        )
+    if settings.fast_resume:
+        say("[info] There is no interrupted run to go on with: a new one begins")
+    fresh = place(settings.fast_run_id or store.reserve_run())
+    fresh.remove()
+    return fresh
+
+
 def report_stem(run: Run) -> str:
     """The documented name of report files, without the suffix: `<TEST RUN NAME>.<UNIX TIME>`."""
     return f"{run.name}.{int(run.start_time)}"
@@ -125,7 +162,7 @@ def report_stem(run: Run) -> str:
 def _keep(store: Store, run: Run) -> None:
     store.runs_dir.mkdir(parents=True, exist_ok=True)
     path = store.runs_dir / f"{run.id}.json"
-    path.write_text(json.dumps(to_document(run)), encoding="utf-8")
+    path.write_bytes(render_document(run))
 
 
 # report

@@ -478,8 +478,7 @@ def test_rate_limit_is_kept_within_two_percent(tmp_path: Path, variable: str, wo
     assert 20 / statistics.median(spans) == pytest.approx(80, rel=0.02)
 
 
-def test_trickling_target_does_not_hold_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("fastci.node.engine.sender.ANSWER_TIMEOUT", 0.3)
+def test_trickling_target_does_not_hold_the_run(tmp_path: Path):
     stop = threading.Event()
 
     def handler(asked: Asked) -> Said:
@@ -491,8 +490,8 @@ def test_trickling_target_does_not_hold_the_run(tmp_path: Path, monkeypatch: pyt
         asked = [request("GET", "/hang?q=tea"), request("GET", "/fine?q=tea")]
         baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
         begin = time.monotonic()
-        outcome = run_engine(baselines, [XSS], tmp_path)
-        assert time.monotonic() - begin < 5
+        outcome = run_engine(baselines, [XSS], tmp_path, FAST_REQUEST_TIMEOUT="1")
+        assert time.monotonic() - begin < 8
         stop.set()
     assert outcome.found == [("xss", "GET_q_value", "/fine")]
     assert outcome.run.checks[0].error == "Connection failed: no answer in time"
@@ -566,3 +565,41 @@ def test_destroying_baselines_come_last(tmp_path: Path):
         order = list(dict.fromkeys(a.path for a in target.asked if a.path in ("/logout", "/save", "/p")))
     assert order == ["/p", "/save", "/logout"]
     assert outcome.run.checks[0].coverage[0].reason == "tested last: its address says logout"
+
+
+def slow_pages(asked: Asked) -> Said:
+    time.sleep(0.04)
+    return page(html.escape(asked.query.get("q", "")))
+
+
+def test_budget_tests_the_riskiest_first_and_ends_in_time_with_what_it_has(tmp_path: Path):
+    with web_target(slow_pages) as target:
+        plain = [request("GET", f"/plain{chr(97 + n)}?z=1") for n in range(20)]
+        asked = [*plain, request("POST", "/login", "user=ann&comment=hello&file=a")]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        begin = time.monotonic()
+        outcome = run_engine(
+            baselines, [XSS, CALC], tmp_path, TEST_RUN_BUDGET="4s", WORKERS="1", FAST_SKIP_DUPLICATES="false"
+        )
+        assert time.monotonic() - begin < 4
+        assert target.asked[0].path == "/login"
+    run = outcome.run
+    assert run.state == "passed"
+    assert not run.complete
+    assert "TEST_RUN_BUDGET=4 s was used up" in run.messages[-1]
+    assert len(run.checks) == 21
+    assert run.checks[-1].state == "passed"
+    assert 0 < run.count("interrupted") < 21
+
+
+def test_run_that_takes_longer_than_allowed_has_failed(tmp_path: Path):
+    with web_target(slow_pages) as target:
+        asked = [request("GET", f"/plain{chr(97 + n)}?q=1") for n in range(20)]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        outcome = run_engine(
+            baselines, [XSS], tmp_path, FAST_RUN_TIMEOUT="1", WORKERS="1", FAST_SKIP_DUPLICATES="false",
+            FAST_PROGRESS_EVERY="1",
+        )  # fmt: skip
+    assert outcome.run.state == "failed"
+    assert not outcome.run.complete
+    assert "FAST_RUN_TIMEOUT=1 s" in " ".join(outcome.run.messages)

@@ -167,3 +167,15 @@ def test_shard_of_another_form_is_refused_with_what_is_allowed(value):
 def test_variables_that_a_recording_exports_are_no_faults_for_a_later_command():
     exported = {"FAST_PROXY": "http://127.0.0.1:1", "FAST_CA_FILE": "ca.pem", "FAST_BROWSER_ARGS": "--a"}
     assert parse_settings(exported) == parse_settings({})
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("1h", 3600), ("45", 45)])
+def test_time_is_read_with_its_unit(text: str, seconds: int):
+    assert parse_settings({"TEST_RUN_BUDGET": text}).test_run_budget == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "soon", "-5m", "5 minutes", "9d"])
+def test_time_that_is_none_is_refused(text: str):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_settings({"TEST_RUN_BUDGET": text})
+    assert "a time like 90s" in "\n".join(caught.value.lines())

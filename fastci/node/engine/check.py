@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
@@ -76,6 +77,14 @@ class _Row:
     reason: str = _NO_EFFECT
 
 
+@lru_cache(maxsize=8192)
+def _covered(
+    point: str, kind: str, state: results.PointState, requests: int, reason: str
+) -> results.PointCoverage:
+    """One row of coverage; ten thousand baselines have few different ones."""
+    return results.PointCoverage(point=str(point), type=kind, state=state, requests=requests, reason=reason)
+
+
 @dataclass(kw_only=True)
 class Check:
     """How the test set of one baseline goes. Read it at any time: `result` is what is known so far."""
@@ -89,6 +98,8 @@ class Check:
     requests: int = 0
     elapsed: float = 0.0
     rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
+    settled: tuple[results.PointCoverage, ...] = ()
+    done_before: set[tuple[str, str]] = field(default_factory=set)
     alike: bool = False
 
     def expect(self, point: str, kind: str) -> None:
@@ -113,11 +124,7 @@ class Check:
     def result(self, ids: Sequence[str]) -> results.BaselineCheck:
         """As part of the results; `ids` are the findings of this baseline."""
         place = self.item.place
-        rows = [
-            results.PointCoverage(point=point, type=kind, state=state, requests=row.requests, reason=reason)
-            for (point, kind), row in self.rows.items()
-            for state, reason in (self._outcome(row),)
-        ]
+        rows = [*self.settled, *self._coverage()]
         notes = "; ".join(filter(None, (self.item.note, self.changed)))
         if notes:
             rows.insert(0, results.PointCoverage(point="*", type="*", state=self._whole(), reason=notes))
@@ -133,6 +140,27 @@ class Check:
             return row.state, row.reason
         return ("impossible", _NO_EFFECT) if self.ended else ("skipped", _NOT_REACHED)
 
+    def restore_unit(
+        self, extension: str, point: str, kind: str, state: results.PointState, requests: int, reason: str
+    ) -> None:
+        """What an extension did at a point before this run was interrupted: it is not done again."""
+        row = self.rows.setdefault((point or "*", kind), _Row())
+        row.state, row.reason = state, reason
+        row.requests += requests
+        self.requests += requests
+        self.done_before.add((extension, point))
+
+    def settle(self) -> None:
+        """It has ended: from now on its coverage takes little room, as others have the same."""
+        self.settled, self.rows = (*self.settled, *self._coverage()), {}
+
+    def _coverage(self) -> list[results.PointCoverage]:
+        return [
+            _covered(point, kind, state, row.requests, reason)
+            for (point, kind), row in self.rows.items()
+            for state, reason in (self._outcome(row),)
+        ]
+
     def _whole(self) -> results.PointState:
         if self.state == "tech_failed":
             return "failed"
@@ -145,7 +173,8 @@ class CheckRunner:
     `seed` fixes the markers: each extension at each point of a baseline has its own stream of them.
     `on_found` is told of every vulnerability as soon as it is proven. `alone`: nothing else runs meanwhile.
     `company` is who else the record knows, `hearing` what callbacks mean. `browser`
-    opens pages with cross-site scripting, None where that is not wanted.
+    opens pages with cross-site scripting, None where that is not wanted. `on_unit` is told when an extension
+    is done with a point: its state, the requests that took, and the reason.
     """
 
     def __init__(
@@ -160,6 +189,7 @@ class CheckRunner:
         company: Company,
         hearing: Hearing,
         browser: Browser | None,
+        on_unit: Callable[[Extension, str, results.PointState, int, str], None],
     ) -> None:
         self._check = check
         self._channel = channel
@@ -170,6 +200,7 @@ class CheckRunner:
         self._company = company
         self._hearing = hearing
         self._browser = browser
+        self._on_unit = on_unit
         self._screen = Screen()
         self._renewed = False
         self._control = Reply.none()
@@ -292,6 +323,8 @@ class CheckRunner:
         name = point.name if point else ""
         extension = job.extension
         if point and self._check.has(extension.type, point):
+            return
+        if (extension.name, name) in self._check.done_before:
             return
         row = self._check.rows.setdefault((name or "*", extension.type), _Row())
         sent = self._channel.sent

@@ -39,6 +39,15 @@ _EXPIRED = re.compile(
 )
 
 
+_PARAMETER = re.compile(rb"(?:\A|[&;?{,<\s\"'])([A-Za-z_][\w.\[\]-]{0,60})[\"']?\s*[=:>]")
+_TELLING_NAME = re.compile(
+    rb"id\b|file|path|dir|page|url|uri|link|redir|next|return|dest|host|domain|ip\b|port|cmd|exec|command|query"
+    rb"|search|\bq\b|filter|sort|order|where|user|login|email|name|template|view|xml|doc|comment|message",
+    re.I,
+)
+_STATIC = re.compile(rb"\.(?:css|js|mjs|map|png|jpe?g|gif|svg|ico|webp|woff2?|ttf|eot|mp[34]|pdf)\Z", re.I)
+
+
 class Phase(IntEnum):
     """The three passes of a run."""
 
@@ -195,6 +204,15 @@ def phase_of(request: Request, response: Response) -> tuple[Phase, str]:
         if cleared and name.strip() and name.strip() + b"=" in sent:
             return Phase.DESTROY, f"tested last: its answer ends the cookie {name.strip().decode('latin-1')}"
     return (Phase.READ if request.method in _READING else Phase.CHANGE), ""
+
+
+def risk_of(request: Request) -> int:
+    """How likely a flaw is behind a request, by what it carries: for a run that cannot test everything."""
+    query, body = request.target.partition(b"?")[2], request.body[:_HEAD]
+    names = {*_PARAMETER.findall(query), *_PARAMETER.findall(body)}
+    telling = sum(_TELLING_NAME.search(name) is not None for name in names)
+    static = _STATIC.search(request.target.partition(b"?")[0]) is not None
+    return 3 * min(len(names), 12) + 4 * telling + 5 * (request.method not in _READING) - 20 * static
 
 
 def route_of(request: Request) -> str:

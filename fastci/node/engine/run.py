@@ -3,15 +3,19 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from typing import Any
 
 from fastci import __version__, results
 from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension
 from fastci.node.engine.check import Check
 from fastci.node.engine.findings import merge_findings
+from fastci.node.engine.journal import JournalPlace
 from fastci.node.engine.plan import Phase
+from fastci.node.engine.progress import tell_progress
 from fastci.node.engine.pulse import Pulse
 from fastci.node.engine.scheduler import Task
 from fastci.node.engine.work import Outcome, OwnWork, SharedWork, Work, processes_of
@@ -21,10 +25,9 @@ from fastci.node.store import Baseline, Record
 
 Say = Callable[[str], None]
 
-PROGRESS_EVERY = 10.0
-"""Seconds between two progress lines."""
-
 _MOST_CAUSES = 5
+_LEAST_FOR_REPORT = 2.0
+_MOST_FOR_REPORT = 30.0
 
 
 async def run_tests(
@@ -39,16 +42,20 @@ async def run_tests(
     stop: asyncio.Event,
     credentials: Credentials | None = None,
     phases: Collection[Phase] | None = None,
+    journal: JournalPlace | None = None,
 ) -> results.Run:
     """Test every baseline that the policy admits and give the results; ends early when `stop` is set.
 
-    `credentials` go into every test request. With several processes the baselines are read from the record's
-    file, not from `baselines`.
+    `credentials` go into every test request. What is done is written to the `journal`, and what that says
+    was done before is not done again. With several processes the baselines are read from the record's file,
+    not from `baselines`.
 
     With `phases` only baselines of those are tested, and others see to the rest.
 
     State: "failed" with findings, and also when a check failed technically or nothing at all was tested
-    (silence is not a pass); "interrupted" when stopped. Never raises for what the target does.
+    (silence is not a pass); "interrupted" when stopped. A run that used up TEST_RUN_BUDGET is judged by what
+    it tested, and says that it is not complete; one that goes beyond FAST_RUN_TIMEOUT has failed. Never
+    raises for what the target does.
     """
     start = time.time()
     halt = asyncio.Event()
@@ -57,7 +64,14 @@ async def run_tests(
         if settings.test_run_stop_on_first_fail:
             halt.set()
 
+    spent, late = asyncio.Event(), asyncio.Event()
+    budget, timeout = testing_time(settings.test_run_budget, record.baselines), settings.fast_run_timeout
+    limit = min([s for s in (budget, timeout) if s], default=0.0)
     async with AsyncExitStack() as stack:
+        for seconds, event in ((budget, spent), (timeout, late)):
+            if seconds:
+                timer = asyncio.get_running_loop().call_later(seconds, event.set)
+                stack.callback(timer.cancel)
         offer, log = Offer(), Log("")
         if any(e.detection.callbacks and policy.ever_tries(e.type, e.builtin) for e in extensions):
             offer, log = await stack.enter_async_context(listen(settings, say))
@@ -68,6 +82,7 @@ async def run_tests(
             credentials=credentials or Credentials(),
             offer=offer,
             phases=tuple(Phase) if phases is None else phases,
+            journal=journal,
         )
         processes = processes_of(settings.processes)
         work: Work
@@ -76,57 +91,63 @@ async def run_tests(
             work = SharedWork(task, record, processes, say=say, on_found=on_found, log=log)
         else:
             work = OwnWork(task, baselines, say=say, on_found=on_found, log=log)
+        progress = tell_progress(work, record.baselines, say, every=settings.fast_progress_every, limit=limit)
         pulse = Pulse()
         follower = asyncio.create_task(pulse.follow(lambda: work.progress().requests))
         try:
-            interrupted = await _watch(work, record, say, stop, halt)
+            ended = await _watch(work, progress, [stop, halt, spent, late])
         finally:
             follower.cancel()
         outcome = await work.finish()
-    complete = outcome.whole and not (interrupted or halt.is_set())
-    return _sum_up(
-        outcome,
-        run_id,
-        settings,
-        record,
-        policy,
-        start=start,
-        interrupted=interrupted,
-        complete=complete,
-        first=settings.fast_shard[0] == 1 and phases is None,
+    if ended is late:
+        outcome.faults.append(f"the run took longer than FAST_RUN_TIMEOUT={timeout} s and was ended")
+    run = _sum_up(
+        outcome, run_id, settings, record, policy, start=start, interrupted=ended is stop,
+        complete=outcome.whole and ended is None, first=settings.fast_shard[0] == 1 and phases is None,
         pace=pulse.end(outcome.requests),
+    )  # fmt: skip
+    return _with_budget_note(run, settings.test_run_budget, say) if ended is spent else run
+
+
+def testing_time(budget: float, baselines: int) -> float:
+    """The seconds of a budget that testing itself may take: what is left is for the reports."""
+    if not budget:
+        return 0.0
+    reserve = min(max(_LEAST_FOR_REPORT, budget / 10 + baselines / 500), _MOST_FOR_REPORT, budget / 2)
+    return budget - reserve
+
+
+def _with_budget_note(run: results.Run, budget: int, say: Say) -> results.Run:
+    """A run that its budget ended says so; one in which no test set came to its end has told nothing."""
+    ended = run.count("passed") + run.count("failed") + run.count("tech_failed")
+    told = run.count("passed") - sum(check.requests == 0 for check in run.checks if check.state == "passed")
+    note = (
+        f"TEST_RUN_BUDGET={budget} s was used up: {ended} of {len(run.checks)} baselines were tested, "
+        "the riskiest first; the others were not, or not wholly"
     )
+    say(f"[warn] {note}")
+    state = run.state if told or run.findings else "failed"
+    return replace(run, messages=[*run.messages, note], state=state)
 
 
-async def _watch(work: Work, record: Record, say: Say, stop: asyncio.Event, halt: asyncio.Event) -> bool:
-    """Run until it ends or one of the events is set; True when `stop` ended it."""
+async def _watch(
+    work: Work, progress: Coroutine[Any, Any, None], events: Sequence[asyncio.Event]
+) -> asyncio.Event | None:
+    """Run until it ends or one of the events is set; gives the one that ended it."""
     task = asyncio.create_task(work.run())
-    others = [asyncio.create_task(event.wait()) for event in (stop, halt)]
-    progress = asyncio.create_task(_tell_progress(work, record, say))
+    others: list[asyncio.Task[Any]] = [asyncio.create_task(event.wait()) for event in events]
+    others.append(asyncio.create_task(progress))
     try:
         await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
-        return stop.is_set() and not task.done()
+            return None
+        return next((event for event in events if event.is_set()), None)
     finally:
-        for other in (task, progress, *others):
+        for other in (task, *others):
             other.cancel()
             with suppress(asyncio.CancelledError):
                 await other
-
-
-async def _tell_progress(work: Work, record: Record, say: Say) -> None:
-    begin = time.monotonic()
-    while True:
-        await asyncio.sleep(PROGRESS_EVERY)
-        known = work.progress()
-        left = max(record.baselines - known.done, 0)
-        seconds = (time.monotonic() - begin) / known.done * left if known.done else 0
-        remaining = f"{seconds:.0f} s left" if known.done else "time left unknown"
-        say(
-            f"[info] {known.done} of {record.baselines} baselines done, {known.requests} requests sent, "
-            f"{known.rate:.1f} requests/s, {remaining}"
-        )
 
 
 def _sum_up(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fastci import results
 from fastci.config import Settings
@@ -12,10 +13,11 @@ from fastci.node.engine.browser import Browser, find_browser
 from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.hearing import Hearing, Waiting
+from fastci.node.engine.journal import Journal, JournalPlace
 from fastci.node.engine.observers import Observers
 from fastci.node.engine.oracles.fuzzing import fuzzing
 from fastci.node.engine.people import Company, People
-from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, skipped
+from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, risk_of, skipped
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
@@ -54,6 +56,7 @@ class Task:
     credentials: Credentials
     offer: Offer = field(default_factory=Offer)
     phases: Collection[Phase] = tuple(Phase)
+    journal: JournalPlace | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +117,9 @@ class Scheduler:
         self.done = 0
         self._hosts: set[str] = set()
         self._taken = 0
+        self._only_listing = False
+        place = task.journal
+        self._journal = Journal(place, share.index, task.extensions) if place else None
         self._put_off: list[Prepared] = []
         self._alone = False
         self._sources: dict[str, Iterator[Prepared | None]] = {}
@@ -135,6 +141,8 @@ class Scheduler:
             if self._browser is not None:
                 await self._browser.close()
             self.sender.client.close()
+            if self._journal:
+                self._journal.close()
 
     def foresee(self, baselines: Iterable[Baseline]) -> list[Prepared]:
         """What `work` would do, in its order, without sending anything; `checks` tells what is left out."""
@@ -150,9 +158,10 @@ class Scheduler:
             excluded_extensions=self._settings.file_extensions_to_exclude,
         )
         self._destroying = plan.later(Phase.DESTROY)
+        riskiest = bool(self._settings.test_run_budget)
         self._sources = {
-            "read": self._reading(plan),
-            "change": (self._prepare(item) for item in plan.later(Phase.CHANGE)),
+            "read": self._riskiest(plan) if riskiest else self._reading(plan),
+            "change": (self._prepare(item) for item in ([] if riskiest else plan.later(Phase.CHANGE))),
             "alone": iter(self._put_off),
             "destroy": (self._prepare(item) for item in plan.later(Phase.DESTROY)),
         }
@@ -191,7 +200,13 @@ class Scheduler:
         rate = self._settings.fast_baseline_rps
         return CheckRunner(
             check,
-            Channel(self.sender, check.item.target, self._sessions, rate=rate),
+            Channel(
+                self.sender,
+                check.item.target,
+                self._sessions,
+                rate=rate,
+                timeout=self._settings.fast_request_timeout,
+            ),
             request,
             seed=self._settings.fast_seed,
             on_found=self._tell_found,
@@ -199,7 +214,15 @@ class Scheduler:
             company=company,
             hearing=self._hearing,
             browser=self._browser,
+            on_unit=partial(self._note_unit, check),
         )
+
+    def _note_unit(
+        self, check: Check, extension: Extension, point: str, state: results.PointState, requests: int,
+        reason: str,
+    ) -> None:  # fmt: skip
+        if self._journal:
+            self._journal.unit(check, extension, point, state, requests, reason)
 
     def _find_browser(self) -> Browser | None:
         try:
@@ -213,6 +236,8 @@ class Scheduler:
     def list_the_rest(self) -> None:
         """After a cancelled `work`: add what was not begun to `checks`, as far as that takes no time."""
         end = time.monotonic() + _LISTING_TIME
+        # Shares and shards are dealt by what each baseline costs, which has to be worked out.
+        self._only_listing = self._share.count == 1 and self._settings.fast_shard[1] == 1
         for source in self._sources.values():
             for _ in source:
                 if time.monotonic() > end:
@@ -220,6 +245,10 @@ class Scheduler:
 
     def _reading(self, plan: Plan) -> Iterator[Prepared | None]:
         """What can be tested while the record is still read; None stands for a baseline that cannot."""
+        return (self._prepare(item) if item else None for item in self._read(plan))
+
+    def _read(self, plan: Plan) -> Iterator[Item | None]:
+        """The baselines that only read something; None for the others."""
         observers = Observers(self._scope)
         for baseline, verdict in plan.read():
             self._sessions.note(baseline)
@@ -233,7 +262,17 @@ class Scheduler:
             policy = self._policy.at(route_names(request))
             points = list_points(request) if verdict.phase is Phase.CHANGE else ()
             observers.note(baseline, verdict, policy.admitted(points))
-            yield self._prepare(verdict) if verdict.phase is Phase.READ else None
+            yield verdict if verdict.phase is Phase.READ else None
+
+    def _riskiest(self, plan: Plan) -> Iterator[Prepared | None]:
+        """All but what destroys, the riskiest first; the whole record is read before."""
+        items: list[Item] = []
+        for item in self._read(plan):
+            items += [item] if item else []
+            yield None
+        items += plan.later(Phase.CHANGE)
+        for item in sorted(items, key=lambda item: (-risk_of(item.baseline.request), item.baseline.sequence)):
+            yield self._prepare(item)
 
     async def _work_off(self, source: Iterator[Prepared | None], workers: int) -> None:
         """Let `workers` take from `source` in turn; the order in which things are taken is fixed."""
@@ -266,6 +305,9 @@ class Scheduler:
         before.
         """
         check = Check(item=item)
+        if self._only_listing:
+            self.checks.append(check)
+            return None
         try:
             prepared = self._decide(item, check)
         except Exception as error:
@@ -283,6 +325,10 @@ class Scheduler:
         if (self._taken - 1) % self._share.count != self._share.index:
             return None
         self.checks.append(check)
+        if self._journal and self._journal.restore(check):
+            check.settle()
+            self.done += 1
+            return None
         return prepared
 
     def _decide(self, item: Item, check: Check) -> Prepared | Skipped:
@@ -293,6 +339,7 @@ class Scheduler:
         points = list_points(request)
         admitted = policy.admitted(points)
         host = str(item.target.origin)
+        admitted = parts_first(admitted)
         jobs = []
         if host not in self._hosts:
             self._hosts.add(host)
@@ -330,8 +377,8 @@ class Scheduler:
             changed = extension.modified(request)
             if changed is not request or extension.type in policy.by_type:
                 pool = points if changed is request else list_points(changed)
-                admitted = policy.admitted(pool, extension.type)
-            targets = parts_first(extension.targets(admitted))
+                admitted = parts_first(policy.admitted(pool, extension.type))
+            targets = extension.targets(admitted)
             if targets or (extension.whole and admitted):
                 return Job(extension=extension, request=changed, points=targets)
         self._memory.release(extension)
@@ -356,6 +403,9 @@ class Scheduler:
             self._put_off.append(prepared)
             self._say(f"[info] The {name} is put off: it needs fresh tokens")
             return
+        if self._journal:
+            self._journal.ended(check)
+        check.settle()
         self.done += 1
         if check.found:
             count = "1 vulnerability" if len(check.found) == 1 else f"{len(check.found)} vulnerabilities"
@@ -366,6 +416,8 @@ class Scheduler:
             self._say(f"[info] No issues found. Test set for baseline #{place.baseline} passed.")
 
     def _tell_found(self, check: Check, found: Found) -> None:
+        if self._journal:
+            self._journal.found(check, found)
         extension = found.extension
         what = f"{extension.type} ({results.severity_of(extension.threat).upper()})"
         where = f" at {found.point}" if found.point else ""

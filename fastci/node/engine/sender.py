@@ -17,7 +17,7 @@ EVIDENCE_LIMIT = 64 << 10
 """Bytes of a response that a report keeps."""
 
 ANSWER_TIMEOUT = 30.0
-"""Seconds a whole response may take at most."""
+"""Seconds a whole response may take, where nothing else is said (FAST_REQUEST_TIMEOUT)."""
 
 _PATIENCE_WHEN_IT_LIVED = 10.0
 _PATIENCE_AT_START = 2.0
@@ -161,13 +161,21 @@ class Channel:
     `unique` are fields that get a new value in each request but controls.
     """
 
-    def __init__(self, sender: Sender, target: Target, sessions: Sessions, *, rate: float = 0) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        target: Target,
+        sessions: Sessions,
+        *,
+        rate: float = 0,
+        timeout: float = ANSWER_TIMEOUT,
+    ) -> None:
         self.target = target
         self.sessions = sessions
         self.timing = sender.timing
         self.needs_tokens: Request | None = None
         self.unique: Unique | None = None
-        self.timeout = ANSWER_TIMEOUT
+        self.timeout = timeout
         self.sent = 0
         self._meter = sender.meter
         self._line = sender.client.line(target.origin)

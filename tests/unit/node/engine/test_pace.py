@@ -38,3 +38,20 @@ def test_pace_after_idle_time_does_not_catch_up():
 def test_pace_never_grants_before_now():
     pace = Pace(1000)
     assert all(pace.reserve(moment) >= moment for moment in (1.0, 1.5, 1.5, 2.0, 9.0))
+
+
+def test_pace_held_up_again_and_again_keeps_its_rate_over_time():
+    pace, now, granted = Pace(200), 10.0, []
+    for number in range(8000):
+        now = pace.reserve(now + (0.1 if number % 800 == 0 else 0.0))
+        granted.append(now)
+    assert (granted[-1] - granted[4000]) == pytest.approx(4000 / 200, rel=0.02)
+    for first, later in zip(granted, granted[204:], strict=False):
+        assert later - first >= 0.98
+
+
+def test_pace_makes_up_at_most_a_second_of_idle_time():
+    pace = Pace(100)
+    pace.reserve(0.0)
+    granted = [pace.reserve(60.0) for _ in range(20_300)]
+    assert 20_000 < sum(moment < 260.0 for moment in granted) <= 20_103

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from fastci.node.engine.observers import Observers
-from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, phase_of
+from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, phase_of, risk_of
 from fastci.node.engine.scope import Scope
 from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.points import list_points
@@ -207,3 +207,15 @@ def test_test_sets_are_dealt_evenly_by_their_cost_and_to_the_first_first():
     assert dealt[0] == 0
     assert set(dealt) == {0, 1, 2}
     assert max(deal.costs) - min(deal.costs) <= 10
+
+
+def test_risk_of_what_takes_telling_input_is_higher():
+    ordered = [
+        request("GET", "/logo.png?v=3"),
+        request("GET", "/about"),
+        request("GET", "/list?a=1"),
+        request("GET", "/view?file=a.txt"),
+        request("POST", "/login", "user=ann&password=x&next=/home"),
+    ]
+    risks = [risk_of(each) for each in ordered]
+    assert risks == sorted(set(risks))
