@@ -7,7 +7,7 @@ import signal
 import pytest
 from jobs import sending, until
 
-PAGES = 16
+PAGES = 8
 WORKERS = 4
 
 
@@ -51,7 +51,7 @@ def test_killed_run_goes_on_repeats_only_what_was_under_way_and_finds_the_same(
     until(lambda: not either.processes(), "the end of what was killed")
     half = len(target.requests) - begin
 
-    done = either("test", "--resume", TEST_RUN_RPS="100", **settings)
+    done = either("test", "--resume", **settings)
     assert done.status == 1, done
     found, counted = results_of(either, "tr_0002")
     rest = len(target.requests) - begin - half

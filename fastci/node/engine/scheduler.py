@@ -339,7 +339,7 @@ class Scheduler:
         points = list_points(request)
         admitted = policy.admitted(points)
         host = str(item.target.origin)
-        admitted = parts_first(admitted)
+        ordered = parts_first(admitted)
         jobs = []
         if host not in self._hosts:
             self._hosts.add(host)
@@ -347,7 +347,7 @@ class Scheduler:
         modifying = [e for e in self._modifying if policy.tries(e.type, e.builtin)]
         for extension in modifying:
             try:
-                job = self._job(extension, request, points, admitted, policy)
+                job = self._job(extension, request, points, ordered, policy)
             except Exception as error:
                 check.broken(extension, "", error)
             else:

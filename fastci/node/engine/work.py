@@ -135,7 +135,7 @@ class SharedWork:
         for index, pipe in enumerate(self._pipes):
             if not self._over[index].is_set():
                 with contextlib.suppress(OSError):
-                    pipe.send("stop")
+                    _send(pipe, "stop")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
                 for over in self._over:
@@ -155,11 +155,11 @@ class SharedWork:
         for index, pipe in enumerate(self._pipes):
             if not self._over[index].is_set():
                 with contextlib.suppress(OSError):
-                    pipe.send(callback)
+                    _send(pipe, callback)
 
     def _hear(self, index: int) -> None:
         try:
-            word, what = self._pipes[index].recv()
+            word, what = _receive(self._pipes[index])
         except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(self._pipes[index].fileno())
             if not self._over[index].is_set():
@@ -199,7 +199,7 @@ class SharedWork:
         ready = [i for i in waiting if self._waiting[i] == earliest]
         for index in ready[:1] if earliest in _ONE_AT_A_TIME else ready:
             self._waiting[index] = ""
-            self._pipes[index].send(earliest)
+            _send(self._pipes[index], earliest)
 
 
 async def no_gate(step: str) -> None:
@@ -229,6 +229,18 @@ def _summed(outcomes: list[Outcome]) -> Outcome:
     )
 
 
+def _send(pipe: Connection, what: Any) -> None:
+    """Send all of it: the event loop makes what it watches non-blocking, and large messages would break off."""
+    os.set_blocking(pipe.fileno(), True)
+    pipe.send(what)
+
+
+def _receive(pipe: Connection) -> Any:
+    """One whole message; what begins to arrive is on its way. Raises EOFError or OSError."""
+    os.set_blocking(pipe.fileno(), True)
+    return pipe.recv()
+
+
 def _be_a_share(task: Task, record: Record, share: Share, pipe: Connection) -> None:
     """The main function of a process that tests a share."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -242,11 +254,11 @@ async def _work_on_share(task: Task, record: Record, share: Share, pipe: Connect
     log = Log(task.offer.word)
 
     def tell(word: str, what: Any = None) -> None:
-        pipe.send((word, what))
+        _send(pipe, (word, what))
 
     def hear() -> None:
         try:
-            order = pipe.recv()
+            order = _receive(pipe)
         except (EOFError, OSError):
             order = "stop"
             loop.remove_reader(pipe.fileno())
