@@ -230,7 +230,7 @@ def _summed(outcomes: list[Outcome]) -> Outcome:
 
 
 def _send(pipe: Connection, what: Any) -> None:
-    """Send all of it: the event loop makes what it watches non-blocking, and large messages would break off."""
+    """Send all of it: what the event loop watches is non-blocking, and a large message would break off."""
     os.set_blocking(pipe.fileno(), True)
     pipe.send(what)
 
