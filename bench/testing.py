@@ -16,18 +16,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httptools
 import uvloop
 
 from fastci.config import parse_settings
-from fastci.node.dsl import load_extensions
+from fastci.node.dsl import builtin_extensions, load_extensions
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.run import run_tests
 from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.policy import load_policy
-from fastci.node.store import Baseline, Record
+from fastci.node.store import Baseline, Record, Store
+from fastci.results import render_document
 
 CONNECTIONS = 10
 PAGE = b"<html><body><p>welcome</p></body></html>"
@@ -163,6 +165,16 @@ async def wire_client(origin: Origin, seconds: float) -> float:
     return count / (time.perf_counter() - begin)
 
 
+def record_on_disk(folder: Path, origin: Origin, count: int) -> Record:
+    """What several processes read: the same baselines as a record's file."""
+    store = Store(folder)
+    recorder = store.create("bench")
+    for each in baselines_of(origin, count):
+        recorder.add(each.origin, each.request, each.response, started=0, duration=0.001)
+    recorder.close()
+    return store.choose()
+
+
 def record_of(count: int) -> Record:
     return Record(
         id="rec_0001", name="bench", build_id="", created=0, closed=0, baselines=count, seen={}, path=Path()
@@ -178,7 +190,9 @@ def baselines_of(origin: Origin, count: int) -> Iterator[Baseline]:
         )  # fmt: skip
 
 
-async def engine(origin: Origin, baselines: int, payloads: int, **variables: str) -> tuple[float, int, float]:
+async def engine(
+    origin: Origin, baselines: int, payloads: int, record: Record | None = None, **variables: str
+) -> tuple[float, int, float]:
     """Requests a second of a whole run, its requests, and the seconds until the first baseline began."""
     names = {"CI_MODE": "testing", "WORKERS": str(CONNECTIONS), "FAST_SKIP_DUPLICATES": "false"}
     with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +205,7 @@ async def engine(origin: Origin, baselines: int, payloads: int, **variables: str
     run = await run_tests(
         run_id="tr_0001",
         settings=parse_settings(names | variables),
-        record=record_of(baselines),
+        record=record or record_of(baselines),
         baselines=baselines_of(origin, baselines),
         extensions=extensions,
         policy=load_policy("default", None),
@@ -203,14 +217,59 @@ async def engine(origin: Origin, baselines: int, payloads: int, **variables: str
     return run.sent_requests / seconds, run.sent_requests, lines[0] - begin
 
 
+async def many_baselines(origin: Origin, count: int, seconds: float) -> None:
+    """Test a record of so many baselines with the default policy and every built-in detect for a while.
+
+    Prints, as JSON, the seconds until the first test request, the peak memory in MB, and how far it came.
+    """
+    stop, begin, first = asyncio.Event(), time.perf_counter(), [0.0]
+
+    def say(_: str) -> None:
+        first[0] = first[0] or time.perf_counter() - begin
+
+    asyncio.get_running_loop().call_later(seconds, stop.set)
+    run = await run_tests(
+        run_id="tr_0001",
+        settings=parse_settings({"CI_MODE": "testing", "FAST_SKIP_DUPLICATES": "false", "FAST_OOB": "false"}),
+        record=record_of(count),
+        baselines=baselines_of(origin, count),
+        extensions=builtin_extensions(),
+        policy=load_policy("default", None),
+        say=say,
+        stop=stop,
+    )
+    ended = run.count("passed") + run.count("failed") + run.count("tech_failed")
+    # As at the end of the whole run: every baseline has the coverage that the tested ones have.
+    whole = next((check.coverage for check in run.checks if check.requests), [])
+    run = replace(run, checks=[replace(check, coverage=list(whole)) for check in run.checks])
+    render_document(run)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    facts = {"first": first[0], "memory": peak, "listed": len(run.checks), "ended": ended}
+    print(json.dumps(facts | {"requests": run.sent_requests}))
+
+
+def in_a_process_of_its_own(origin: Origin, count: int, seconds: float) -> dict[str, float]:
+    command = [sys.executable, __file__, "--many", str(count), "--port", str(origin.port)]
+    done = subprocess.run([*command, "--seconds", str(seconds)], check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter measurements")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--many", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         answer_in_asyncio(options.serve)
+        return
+    if options.many:
+        here = Origin(scheme="http", host="127.0.0.1", port=options.port)
+        uvloop.run(many_baselines(here, options.many, options.seconds))
         return
     seconds, scale = (2.0, 40) if options.quick else (6.0, 200)
     rows: list[tuple[str, float, str]] = []
@@ -226,11 +285,22 @@ def main() -> None:
         limit = 200
         limited, sent, _ = uvloop.run(engine(origin, 2, 60, TEST_RUN_RPS=str(limit)))
         rows.append((f"engine, TEST_RUN_RPS={limit}, {sent} requests", limited, "requests/s"))
-        many = 2_000 if options.quick else 10_000
-        _, sent, first = uvloop.run(engine(origin, many, 1))
-        rows.append((f"first baseline of {many} begins after", first, "s"))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rows.append((f"peak memory with {many} baselines, {sent} requests", memory, "MB"))
+        with tempfile.TemporaryDirectory() as folder:
+            # Starting a process takes a second: it must not be what is measured.
+            record = record_on_disk(Path(folder), origin, 15 * scale)
+            double, sent, _ = uvloop.run(engine(origin, 15 * scale, 60, record, PROCESSES="2"))
+        rows.append((f"engine, 2 processes, {15 * scale} baselines, {sent} requests", double, "requests/s"))
+        times = []
+        for part in (1, 2, 4):
+            part_rate, sent, _ = uvloop.run(engine(origin, part * scale // 4, 60))
+            times.append(sent / part_rate)
+            rows.append((f"time for {part * scale // 4} baselines, {sent} requests", times[-1], "s"))
+        found = in_a_process_of_its_own(origin, 10_000, 10 if options.quick else 60)
+        first, memory = found["first"], found["memory"]
+        rows += [
+            ("first test request of 10000 baselines, default policy, after", first, "s"),
+            (f"peak memory with {found['listed']:.0f} of them in the results", memory, "MB"),
+        ]
     print(f"server: {server}")
     for name, value, unit in rows:
         print(f"{name:60} {value:12,.2f} {unit}")
@@ -238,6 +308,8 @@ def main() -> None:
         "bare_client_loop": rate / bare,
         "wire_client_to_bare": wire / bare,
         "rps_limit": limited / limit,
+        "two_processes_to_one": double / rate,
+        "time_to_linear": times[2] / (4 * times[0]),
     }
     for name, value in ratios.items():
         print(f"ratio to {name:51} {value:12.3f}")

@@ -32,7 +32,7 @@ from fastci.node.store import Baseline
 _BREATH = 50
 """Baselines that are read without letting the requests under way go on."""
 
-_LISTING_TIME = 2.0
+_LISTING_TIME = 4.0
 
 STEPS = ("read", "change", "alone", "destroy")
 """The parts of a run, in order; from "alone" on one baseline at a time is tested in the whole run."""
