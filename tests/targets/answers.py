@@ -214,7 +214,7 @@ PAIRS = (
     ),
     _redirects("redir-location", "page that moves on", moved_on, linked),
     _redirects("redir-location", "script that moves on", moved_by_script, linked),
-    _redirects("redir-allowlist", "names the allowed one", redirect_if_it_names_us, redirect_inside),
+    _redirects("redir-prefixed", "names the allowed one", redirect_if_it_names_us, redirect_inside),
     Pair(
         detect="redir-suffix",
         flaw="begins like the allowed one",
