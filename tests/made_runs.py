@@ -3,10 +3,7 @@
 import datetime
 from dataclasses import replace
 
-from fastci.comparison import compare_runs
 from fastci.config import Settings
-from fastci.gate import decide, with_verdict
-from fastci.known import apply_known
 from fastci.results import (
     Acceptance,
     BaselineCheck,
@@ -20,6 +17,9 @@ from fastci.results import (
     Run,
     Status,
 )
+from fastci.verdict.comparison import compare_runs
+from fastci.verdict.gate import decide, with_verdict
+from fastci.verdict.known import apply_known
 
 _THREAT = {"low": 20, "medium": 50, "high": 90}
 

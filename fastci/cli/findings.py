@@ -14,13 +14,13 @@ from rich.text import Text
 
 from fastci.cli.options import overlaid
 from fastci.cli.results import known_entries, known_file, load_run, shared_store
-from fastci.comparison import compare_runs
 from fastci.config import parse_settings
 from fastci.errors import ExitStatus, UsageError
-from fastci.known import acceptance_of, apply_known, is_expired, load_known, save_known
 from fastci.lifecycle.workspace import Workspace
 from fastci.reports.summary import ordered
 from fastci.results import Acceptance, Finding, Run
+from fastci.verdict.comparison import compare_runs
+from fastci.verdict.known import acceptance_of, apply_known, is_expired, load_known, save_known
 
 VALID_DAYS = 90
 """How long an acceptance holds where no day is named: what nobody looks at again must not stay for ever."""

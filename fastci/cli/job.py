@@ -176,7 +176,7 @@ class Job:
         self, fault: FatalError, stage: Stage | None, judging: "Judging", found: Run | None = None
     ) -> None:
         """Write the reports of a job that failed: of what was found until then, or of nothing."""
-        from fastci.gate import with_verdict
+        from fastci.verdict.gate import with_verdict
 
         self._reported = True
         outcome: Literal["interrupted", "technical"] = (

@@ -11,7 +11,7 @@ from fastci.cli.results import FORMATS, keep_run, load_run, write_results
 from fastci.config import Mode
 from fastci.errors import ExitStatus, UsageError
 from fastci.lifecycle.testing import SecurityTesting
-from fastci.merging import merge_runs
+from fastci.verdict.merging import merge_runs
 
 
 @click.command()

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastci.comparison import compare_runs
 from fastci.config import Settings
 from fastci.errors import FatalError, UsageError
-from fastci.gate import decide, with_verdict
-from fastci.known import FILE, apply_known, load_known
 from fastci.lifecycle.workspace import Workspace
 from fastci.reports import REPORTS, redacted, write_reports
 from fastci.results import Acceptance, Run, Verdict, parse_document, to_document
+from fastci.verdict.comparison import compare_runs
+from fastci.verdict.gate import decide, with_verdict
+from fastci.verdict.known import FILE, apply_known, load_known
 
 if TYPE_CHECKING:
     from fastci.node.store.postgres import SharedStore

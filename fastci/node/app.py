@@ -10,7 +10,6 @@ import uvloop
 
 from fastci.config import Mode, Settings
 from fastci.errors import ExitStatus, TechnicalError, UsageError
-from fastci.gate import decide, with_verdict
 from fastci.node.console import Say, default_name, greet, stop_on_signals
 from fastci.node.dsl import (
     Extension,
@@ -28,6 +27,7 @@ from fastci.node.store import Record, Store
 from fastci.node.store.postgres import SharedStore
 from fastci.reports import redacted, write_reports
 from fastci.results import Run, parse_document, render_document
+from fastci.verdict.gate import decide, with_verdict
 
 NODE_REPORTS = ("txt", "json", "html")
 """What a node writes itself; the CI side renders the other formats from the results file."""

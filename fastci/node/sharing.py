@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fastci.config import Settings
-from fastci.merging import merge_runs
 from fastci.node.console import Say
 from fastci.node.engine.plan import Phase
 from fastci.node.store.postgres import SharedStore
 from fastci.results import Run, parse_document, to_document
+from fastci.verdict.merging import merge_runs
 
 MOST_PARTS = 8
 """Parts of one phase: enough for some nodes, few enough that reading the record each time costs little."""

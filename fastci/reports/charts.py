@@ -8,10 +8,10 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from fastci.coverage import POINT_STATES, WHOLE, RouteCoverage
 from fastci.reports.plain import duration, one_line
 from fastci.reports.summary import SEVERITIES, type_name
 from fastci.results import Finding, PointState, Run, StepState
+from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage
 
 _BASELINE = re.compile(r"\bbl_\d+(?:\.\d+)?\b")
 _MOST_REASONS = 12

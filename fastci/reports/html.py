@@ -17,7 +17,6 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from fastci.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
 from fastci.reports.charts import (
     charts,
     kinds_of,
@@ -45,6 +44,7 @@ from fastci.reports.summary import (
     type_name,
 )
 from fastci.results import Exchange, Finding, Run
+from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
 
 _EVIDENCE_ROOM = 16_000_000
 _LEAST, _MOST = 1_500, 64_000

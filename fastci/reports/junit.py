@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from fastci.coverage import WHOLE
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import one_line, prose, visible
 from fastci.reports.source import source_of
 from fastci.reports.summary import acceptance_in_words, ordered, point_name, type_name
 from fastci.results import BaselineCheck, Finding, PointCoverage, Run
+from fastci.verdict.coverage import WHOLE
 
 _STOPPED = "this baseline did not get to its end"
 

@@ -7,7 +7,6 @@ where no forge interprets markup, mentions or references (CommonMark 6.1).
 import re
 from collections.abc import Iterator
 
-from fastci.coverage import POINT_STATES, coverage_of
 from fastci.reports.exchange import attack_url
 from fastci.reports.plain import count, duration, one_line, prose, shorten, visible
 from fastci.reports.summary import (
@@ -20,6 +19,7 @@ from fastci.reports.summary import (
     type_name,
 )
 from fastci.results import Finding, Run
+from fastci.verdict.coverage import POINT_STATES, coverage_of
 
 _SIGN = {"failed": "❌", "passed": "✅", "unsure": "⚠️"}
 _LEVEL = {"high": "🔴 HIGH", "medium": "🟠 MEDIUM", "low": "🟡 LOW"}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from fastci.coverage import WHOLE
+from fastci.verdict.coverage import WHOLE
 
 _ALONE = {
     "": "whole request",

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from fastci.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of, share_of, states_of
 from fastci.reports.plain import count
 from fastci.results import (
     Acceptance,
@@ -17,6 +16,7 @@ from fastci.results import (
     Run,
     Severity,
 )
+from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of, share_of, states_of
 
 Tone = Literal["failed", "passed", "unsure"]
 

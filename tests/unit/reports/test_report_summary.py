@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from fastci.coverage import coverage_of
 from fastci.reports.summary import ordered, summarize
 from fastci.results import PointCoverage, Run
+from fastci.verdict.coverage import coverage_of
 
 
 def test_summary_of_findings_is_a_failure_whatever_the_state(sample: Run):

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from fastci.coverage import WHOLE
 from fastci.results import Finding, PastFinding, Run
+from fastci.verdict.coverage import WHOLE
 
 
 def compare_runs(run: Run, earlier: Run) -> Run:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from fastci.coverage import POINT_STATES, WHOLE
 from fastci.errors import UsageError
 from fastci.results import BaselineCheck, CheckState, Finding, PointCoverage, Run, RunState, Step, StepState
+from fastci.verdict.coverage import POINT_STATES, WHOLE
 
 _WORST: tuple[CheckState, ...] = ("failed", "tech_failed", "interrupted", "running", "waiting", "passed")
 _WORST_STEP: tuple[StepState, ...] = ("failed", "interrupted", "done", "skipped")

@@ -7,8 +7,8 @@ from made_runs import check, finding, run
 
 from fastci.config import Settings
 from fastci.errors import ExitStatus
-from fastci.gate import decide, with_verdict
 from fastci.results import Confidence
+from fastci.verdict.gate import decide, with_verdict
 
 
 def test_gate_of_clean_run_passes_with_every_rule_told():

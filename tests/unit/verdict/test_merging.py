@@ -7,9 +7,9 @@ from made_runs import check, finding, run
 
 from fastci.config import Settings
 from fastci.errors import ExitStatus, UsageError
-from fastci.gate import decide
-from fastci.merging import merge_runs
 from fastci.results import Place, PointCoverage, Step
+from fastci.verdict.gate import decide
+from fastci.verdict.merging import merge_runs
 
 
 def whole_skipped(number: int):

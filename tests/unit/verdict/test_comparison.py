@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from made_runs import check, finding, run
 
-from fastci.comparison import compare_runs
 from fastci.results import Place, PointState
+from fastci.verdict.comparison import compare_runs
 
 Q, R = finding(), finding(point="GET_r_value")
 

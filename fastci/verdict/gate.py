@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fastci.config import Settings
-from fastci.coverage import coverage_of, share_of, states_of
 from fastci.results import Finding, Outcome, Rule, Run, RunState, Verdict
+from fastci.verdict.coverage import coverage_of, share_of, states_of
 
 _SEVERITIES = ("low", "medium", "high")
 _CONFIDENCES = ("tentative", "firm", "confirmed")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from made_runs import finding, run
 
 from fastci.errors import UsageError
-from fastci.known import acceptance_of, apply_known, load_known, save_known
 from fastci.results import Acceptance
+from fastci.verdict.known import acceptance_of, apply_known, load_known, save_known
 
 TODAY = datetime.date(2026, 6, 15)
 
