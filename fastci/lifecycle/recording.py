@@ -3,12 +3,13 @@
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastci.config import VARIABLES, Mode
 from fastci.errors import FatalError, TechnicalError, UsageError
 from fastci.lifecycle import nodes, probe, sessions
 from fastci.lifecycle.interrupts import heed
+from fastci.lifecycle.labels import Labels
 from fastci.lifecycle.runtime import READY_LINE, Node, Place
 from fastci.lifecycle.stage import Stage
 from fastci.lifecycle.workspace import port_taken
@@ -228,9 +229,16 @@ class Recording:
         return self.record_id
 
     def find_recorder(self) -> bool:
-        """Whether a recorder that `fastci record` left running for this job is carried by this runtime."""
+        """Whether a recorder that `fastci record` left running for this job is carried by this runtime.
+
+        Of this build, where one is named; a step that names none means the job's own, whatever it is for.
+        """
+        build = self._stage.settings.build_id
+        return self._find(lambda labels: build in ("", labels.build_id))
+
+    def _find(self, admits: Callable[[Labels], bool]) -> bool:
         for node in self._stage.runtime.find():
-            if self._is_forgotten(node):
+            if self._is_forgotten(node) and admits(node.labels):
                 self._node, self.record_id, self._used = node, node.labels.record_id, True
                 if not node.ours:
                     self.record_id = _record_in(self._stage.runtime.log(node))
@@ -239,12 +247,12 @@ class Recording:
 
     def _is_forgotten(self, node: Node) -> bool:
         labels = node.labels
-        mine = labels.job == self._stage.key and labels.build_id == self._stage.settings.build_id
-        return mine and labels.mode is Mode.RECORDING and not labels.owner
+        return labels.job == self._stage.key and labels.mode is Mode.RECORDING and not labels.owner
 
     def _replace_forgotten(self, tended: bool) -> None:
         """A second `fastci record` takes the place of the first; what that one recorded is kept."""
-        if tended or not self.find_recorder() or self._node is None:
+        build = self._stage.settings.build_id
+        if tended or not self._find(lambda labels: labels.build_id == build) or self._node is None:
             return
         self._stage.listener.note(f"{self._node.name} was still recording for this job; it is stopped first")
         nodes.end(self._stage.runtime, self._node, self._stage.waiter, self._stage.settings.fast_stop_timeout)

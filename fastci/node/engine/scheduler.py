@@ -371,7 +371,8 @@ class Scheduler:
         policy: Policy,
     ) -> Job | None:
         """The phases collect, match and modify in their order, and the points that generate is for."""
-        if not admitted or not extension.collects(points, self._memory):
+        may = admitted or extension.type in policy.by_type
+        if not may or not extension.collects(points, self._memory):
             return None
         if extension.matches(points):
             changed = extension.modified(request)

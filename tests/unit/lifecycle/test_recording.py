@@ -165,15 +165,21 @@ def test_interrupted_start_leaves_a_node_that_close_removes(tmp_path):
     assert stage.runtime.nodes == {}
 
 
-def test_found_recorder_is_the_forgotten_one_of_this_job(tmp_path):
+def test_step_that_names_no_build_finds_the_recorder_of_its_job(tmp_path):
     stage = make_stage(tmp_path)
+    stage.runtime.start(Launch(variables={}, labels=labels_of(job=stage.key, build_id="b7")))
+    assert Recording(stage).find_recorder()
+
+
+def test_found_recorder_is_the_forgotten_one_of_this_job_and_build(tmp_path):
+    stage = make_stage(tmp_path, BUILD_ID="b7")
     key = stage.key
     for facts in (
         {"job": "another job"},
         {"job": key, "mode": Mode.TESTING},
         {"job": key, "owner": "somebody"},
         {"job": key, "build_id": "another build"},
-        {"job": key, "record_id": "rec_0009"},
+        {"job": key, "build_id": "b7", "record_id": "rec_0009"},
     ):
         stage.runtime.start(Launch(variables={}, labels=labels_of(**facts)))
     recording = Recording(stage)
