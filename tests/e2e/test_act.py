@@ -253,8 +253,15 @@ def test_foreign_image_through_the_action_finds_and_reports(act, target, cloud, 
     assert still_there(node_names(client.text)) == []
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-@pytest.mark.parametrize("name", ["fast.yml", "fast-steps.yml", "fast-jobs.yml"])
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [
+        ("fast.yml", "process"),
+        pytest.param("fast.yml", "docker", marks=pytest.mark.engine),
+        pytest.param("fast-steps.yml", "docker", marks=pytest.mark.engine),
+        ("fast-jobs.yml", "process"),
+    ],
+)
 def test_example_workflow_finds_planted_flaws_and_keeps_the_reports(act, name, runtime):
     client = act.start(example(f"examples/github/{name}"), shop=True, FAST_RUNTIME=runtime)
     assert client.wait() == 1, client.text
