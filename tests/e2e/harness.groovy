@@ -68,7 +68,8 @@ class Controller {
     void abort() {
         aborted = true
         running?.descendants()?.forEach { it.destroy() }
-        running?.destroy()
+        // Through the handle: to destroy a Process closes its output under whoever reads it.
+        running?.toHandle()?.destroy()
     }
 
     Object withEnv(List<String> pairs, Closure body) {
