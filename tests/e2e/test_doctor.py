@@ -1,5 +1,6 @@
 """`fastci doctor`, and what a recording says at its end about what it did not record."""
 
+import os
 import shutil
 import subprocess
 
@@ -74,7 +75,10 @@ def test_stop_of_a_recording_that_went_wrong_tells_why(fastci, target, certifica
     assert "CURL_CA_BUNDLE" in out
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("FAST_REQUIRE_CHROMIUM") != "1",
+    reason="NOT RUN: there is no Chromium",
+)
 def test_chromium_is_recorded_with_the_arguments_that_are_exported(fastci, target, certificate, tmp_path):
     secure = target.secure(certificate)
     fastci("record", "--target-uri", target.url, BACKEND_HTTPS_PORTS=secure.rpartition(":")[2])
