@@ -9,7 +9,6 @@ const project = path.join(root, 'pyproject.toml');
 const inVenv = (folder) => path.join(folder, ...(process.platform === 'win32' ? ['Scripts', 'python.exe'] : ['bin', 'python']));
 // tomllib is new in 3.11, ensurepip is what Debian splits off. Looking for them is quick, importing them is not.
 const PROBE = 'import os, sys; print(sys.executable, sys.version, sys.prefix); sys.exit(not all(os.path.exists(os.path.join(os.path.dirname(os.__file__), name, "__init__.py")) for name in ("tomllib", "ensurepip", "venv")))';
-const WANTED = 'import json, sys, tomllib; print(json.dumps(tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"]))';
 
 function fail(what, detail = '') {
   console.log(`::error title=FAST::${what}\n${detail}`);
@@ -27,13 +26,6 @@ function findPython() {
   return fail('no Python 3.11 or newer with the venv module was found; add actions/setup-python before this step');
 }
 
-function run(python, args) {
-  // pip starts Python again, without -I: what the job sets for its own Python must not reach it.
-  const done = spawnSync(python, args, { encoding: 'utf8', maxBuffer: 1 << 26, env: { ...process.env, PYTHONHOME: undefined, PYTHONPATH: undefined } });
-  if (done.status !== 0) fail('the Python environment of the action cannot be made', `${done.error || ''}${done.stdout}${done.stderr}`);
-  return done.stdout;
-}
-
 function makeVenv({ python, facts }) {
   const key = createHash('sha256').update(facts).update(fs.readFileSync(project)).digest('hex').slice(0, 16);
   const folder = path.join(process.env.RUNNER_TOOL_CACHE || process.env.RUNNER_TEMP || os.tmpdir(), 'fast-action', key);
@@ -41,12 +33,8 @@ function makeVenv({ python, facts }) {
   // Made aside and renamed: nobody meets half of it, neither after a cancel nor in a second job of this machine.
   const made = `${folder}.${randomUUID()}`;
   process.once('exit', () => fs.rmSync(made, { recursive: true, force: true }));
-  // The pip that is there, where there is one: to give the venv a pip of its own takes longer than the rest of it.
-  const pip = spawnSync(python, ['-I', '-m', 'pip', '--version']).status === 0;
-  run(python, ['-I', '-m', 'venv', ...(pip ? ['--without-pip'] : []), made]);
-  const wanted = JSON.parse(run(python, ['-I', '-c', WANTED, project]));
-  const [installer, into] = pip ? [python, ['--python', inVenv(made)]] : [inVenv(made), []];
-  run(installer, ['-I', '-m', 'pip', ...into, 'install', '--quiet', '--disable-pip-version-check', '--no-compile', ...wanted]);
+  const done = spawnSync(python, ['-I', path.join(__dirname, 'install.py'), made], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  if (done.status !== 0) fail('the Python environment of the action cannot be made', `${done.error || ''}${done.stdout}${done.stderr}`);
   try { fs.renameSync(made, folder); } catch { /* another job was first: its environment is the same */ }
   return inVenv(folder);
 }

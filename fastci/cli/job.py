@@ -61,9 +61,9 @@ class Job:
         stream = sys.stderr if to_stderr else sys.stdout
         # A CI's log is wider than what rich takes where there is no terminal.
         console = Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
-        self.screen = Screen(console, secrets=secrets, verbose=verbose)
         # Past the screen, which takes secrets out: a platform hides them by being told them.
         self.platform = detect_platform(self.environ, lambda line: print(line, file=stream, flush=True))
+        self.screen = Screen(console, secrets=secrets, verbose=verbose, group=self.platform.group)
         for secret in secrets:
             self.platform.mask(secret)
         self.signals = Signals()

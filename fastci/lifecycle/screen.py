@@ -1,7 +1,8 @@
 """What a person sees of a job: the steps with their times, what was found, where the reports lie."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -19,14 +20,26 @@ _BAR = 24
 _LAST = 7
 _HEARTBEAT = 30.0
 _ANNOUNCED = (4, 6)
-"""Steps that may take long: they are named when they begin, too."""
+"""Steps that may take long and say much: they are named when they begin, what they say is a group."""
+
+Group = Callable[[str], AbstractContextManager[None]]
+"""Opens a part of the log under a title; a CI may fold it away."""
 
 
 class Screen:
     """Tells the steps as they go, and now and then how testing goes; `secrets` are never printed."""
 
-    def __init__(self, console: Console, *, secrets: Sequence[str] = (), verbose: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        secrets: Sequence[str] = (),
+        verbose: bool = False,
+        group: Group | None = None,
+    ) -> None:
         self._console = console
+        self._group = group or self._titled
+        self._opened = ExitStack()
         self._secrets = [secret for secret in secrets if secret]
         self._verbose = verbose
         self._beat = console.get_time()
@@ -35,9 +48,16 @@ class Screen:
     def begin(self, number: int, title: str) -> None:
         self._beat = self._console.get_time()
         if number in _ANNOUNCED:
-            self.line(f"[{number}/{_LAST}] {title} ...", style="dim")
+            self._opened.enter_context(self._group(f"[{number}/{_LAST}] {title} ..."))
+
+    @contextmanager
+    def _titled(self, title: str) -> Iterator[None]:
+        self.line(title, style="dim")
+        yield
 
     def finish(self, number: int, step: Step) -> None:
+        self._wipe()
+        self._opened.close()
         text = f"[{number}/{_LAST}] {step.name:<42} {step.seconds:7.2f} s  {_MARKS[step.state]}"
         self.line(text + (f": {step.note}" if step.note else ""), style=_COLOURS[step.state])
 

@@ -12,8 +12,9 @@ from actions_toolkit.command import Command
 from actions_toolkit.file_command import prepare_key_value_message
 from actions_toolkit.utils import AnnotationProperties, to_command_properties
 
-from fastci.platforms.github_rest import COMMENT_LIMIT, Refused, Rest, permissions_block, shortened
+from fastci.platforms.github_rest import COMMENT_LIMIT, Rest, permissions_block
 from fastci.platforms.platform import Context, Level
+from fastci.platforms.rest import Refused, meets_recorder, shortened
 
 Print = Callable[[str], None]
 
@@ -144,12 +145,11 @@ class GitHub:
         get = self._environ.get
         if not get("FAST_GITHUB_TOKEN", ""):
             raise Refused("there is no token in FAST_GITHUB_TOKEN", lacking=True)
-        proxies = {get(name) for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")}
         return Rest(
             url=get("GITHUB_API_URL", "") or "https://api.github.com",
             token=get("FAST_GITHUB_TOKEN", ""),
             repository=get("GITHUB_REPOSITORY", ""),
-            past_proxies=bool(get("FAST_PROXY")) and get("FAST_PROXY") in proxies,
+            past_proxies=meets_recorder(self._environ),
         )
 
     def _explain_permissions(self, wanted: list[str]) -> None:

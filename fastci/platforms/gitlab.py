@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastci.platforms.github_rest import Refused, shortened
 from fastci.platforms.gitlab_rest import NOTE_LIMIT, TOKEN_HINT, Notes
 from fastci.platforms.platform import Context, Level, shard_of
+from fastci.platforms.rest import Refused, meets_recorder, shortened
 
 Print = Callable[[str], None]
 
@@ -91,14 +91,13 @@ class GitLab:
         if not number.isdecimal():
             self.annotate("notice", "no note: this is no pipeline of a merge request", title="FAST")
             return
-        proxies = {get(name) for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")}
         marker = f"<!-- fast-action: {get('CI_JOB_NAME', '')} {name} -->"
         notes = Notes(
             url=get("CI_API_V4_URL", ""),
             token=get("FAST_GITLAB_TOKEN", ""),
             project=get("CI_MERGE_REQUEST_PROJECT_ID", "") or get("CI_PROJECT_ID", ""),
             number=int(number),
-            past_proxies=bool(get("FAST_PROXY")) and get("FAST_PROXY") in proxies,
+            past_proxies=meets_recorder(self._environ),
         )
         try:
             if not notes.token:

@@ -53,7 +53,7 @@ def test_script_never_uses_a_shell_nor_reads_an_input(script: Path):
 
 
 def test_action_folder_holds_no_dependencies():
-    assert {path.name for path in (ROOT / "action").iterdir()} == {"main.js", "post.js"}
+    assert {path.name for path in (ROOT / "action").iterdir()} == {"main.js", "install.py", "post.js"}
 
 
 def test_action_modes_are_the_commands_of_its_program():

@@ -1,4 +1,4 @@
-"""The action's two scripts on a real node, around a product that is a stand-in."""
+"""The action's scripts on a real node, around a product that is a stand-in."""
 
 import json
 import os
@@ -49,6 +49,8 @@ class Shim:
             "PATH": str(Path(sys.executable).parent),
             "RUNNER_TOOL_CACHE": str(self.cache),
             "GITHUB_STATE": str(self.state),
+            # Most of these products need nothing, so nothing is downloaded either.
+            "PIP_NO_INDEX": "1",
             **environ,
         }
         log = self.folder / f"{script}{len(self._clients)}.log"
@@ -102,6 +104,21 @@ def test_main_for_other_dependencies_makes_another_environment(shim):
     assert len(shim.environments()) == 2
 
 
+@pytest.mark.parametrize(
+    ("settings", "installer"),
+    [({"PIP_NO_INDEX": ""}, "uv"), ({"PIP_NO_INDEX": "", "PIP_INDEX_URL": "https://pypi.org/simple"}, "pip")],
+)
+def test_main_installs_by_uv_unless_pip_is_told_of_an_index_of_its_own(shim, settings, installer):
+    shim.require("certifi")
+    given = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+    client = shim.start("main.js", **given, **settings)
+    assert client.wait(170) == 0, client.text
+    (environment,) = shim.environments()
+    (note,) = environment.glob("lib/*/site-packages/certifi-*.dist-info/INSTALLER")
+    assert note.read_text().strip() == installer
+    assert not (environment / "uv").exists()
+
+
 def test_main_twice_at_once_leaves_one_whole_environment(shim):
     clients = [shim.start("main.js") for _ in range(3)]
     assert [client.wait(170) for client in clients] == [0, 0, 0]
@@ -110,7 +127,7 @@ def test_main_twice_at_once_leaves_one_whole_environment(shim):
 
 def test_main_whose_dependencies_cannot_be_had_says_so_and_leaves_nothing(shim):
     shim.require("fast-action-has-no-such-dependency==1")
-    client = shim.start("main.js", PIP_NO_INDEX="1")
+    client = shim.start("main.js")
     assert client.wait(120) == 3
     assert "::error title=FAST::the Python environment of the action cannot be made" in client.text
     assert "fast-action-has-no-such-dependency" in client.text

@@ -2,56 +2,34 @@
 
 import base64
 import gzip
-import http.server
 import json
 import re
-import threading
 import urllib.parse
 from pathlib import Path
 
 import pytest
+from forge import Forge
 from jobs import sending
 
 from fastci.platforms.github import GitHub
-from fastci.platforms.github_rest import COMMENT_LIMIT, Refused, Rest
+from fastci.platforms.github_rest import COMMENT_LIMIT, Rest
+from fastci.platforms.rest import Refused
 
 REPOSITORY = "shop/front"
 TOKEN = "ghs_sesame"
 FORBIDDEN = {"message": "Resource not accessible by integration", "status": "403"}
 
 
-class Forge:
+class GitHubForge(Forge):
     """Comments of a pull request, and uploads; fails `failures` times, refuses what is in `refused`."""
 
     def __init__(self):
+        super().__init__("/api/v3")
         self.comments = []
         self.uploads = []
         self.asked = []
         self.refused = set()
         self.failures = 0
-        forge = self
-
-        class Api(http.server.BaseHTTPRequestHandler):
-            def _serve(self):
-                length = int(self.headers["Content-Length"] or 0)
-                body = json.loads(self.rfile.read(length)) if length else None
-                status, answer = forge.answer(self.command, self.path, body, self.headers)
-                content = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json; charset=utf-8")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = do_PATCH = _serve
-
-            def log_message(self, *words):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/api/v3"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
 
     def answer(self, method, target, body, headers):
         parts = urllib.parse.urlsplit(target)
@@ -61,7 +39,7 @@ class Forge:
             return 502, {"message": "Server Error"}
         if headers["Authorization"] != f"Bearer {TOKEN}" or "github" not in headers["Accept"]:
             return 401, {"message": "Bad credentials"}
-        road = parts.path.removeprefix(f"/api/v3/repos/{REPOSITORY}")
+        road = parts.path.removeprefix(f"{self.base}/repos/{REPOSITORY}")
         if road == "/code-scanning/sarifs" and method == "POST":
             if "security-events" in self.refused:
                 return 403, FORBIDDEN
@@ -89,15 +67,10 @@ class Forge:
         )
         return self.comments[-1]
 
-    def close(self):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
 
 @pytest.fixture
 def forge():
-    made = Forge()
+    made = GitHubForge()
     yield made
     made.close()
 
@@ -305,7 +278,7 @@ def test_job_of_a_pull_request_tells_the_runner_all_it_found(fastci, forge, envi
     assert "1 vulnerability found" in comment
     assert len(forge.uploads) == 1
     assert "::add-mask::sesame-42" in done.out
-    assert "tests know []" in done.out
+    assert re.search(r"^::group::\[4/7\] .*\ntests know \[\]\n::endgroup::\n\[4/7\] .* ok", done.out, re.M)
     assert f"comment: {forge.comments[0]['html_url']}" in done.out
     again = tmp_path / "again"
     assert fastci("report", **environ, GITHUB_OUTPUT=str(again)).status == 1

@@ -5,11 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-import textwrap
 from pathlib import Path
 
 import pytest
 from clients import ROOT, need, npm_install
+from documented import documented_workflows
 
 GOLDEN = ROOT / "tests" / "golden" / "generator"
 pytestmark = pytest.mark.timeout(400)
@@ -26,22 +26,6 @@ for (let first = 0; first < files.length; first += 4) {
 }
 console.log(found.join("\\n"));
 """
-
-
-def documented_workflows(folder: Path) -> list[Path]:
-    """What README and docs show of workflows, each a file of its own: parts get the rest around them."""
-    made = []
-    for page in (ROOT / "README.md", ROOT / "docs" / "platforms.md"):
-        for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.M | re.S):
-            if "org/fast-action@v1" not in block or "component:" in block:
-                continue
-            if block.startswith("- "):
-                steps = textwrap.indent(block, " " * 6)
-                block = f"jobs:\n  fast:\n    runs-on: ubuntu-latest\n    steps:\n{steps}"
-            made.append(folder / f"{page.stem}-{len(made)}.yml")
-            made[-1].write_text(block if block.startswith("on:") else f"on: push\n{block}")
-    assert len(made) >= 3
-    return made
 
 
 def test_github_definitions_raise_no_fault_of_actionlint(tmp_path: Path):

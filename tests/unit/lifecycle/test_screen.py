@@ -1,8 +1,11 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from fastci.lifecycle.screen import Screen, counted
+from fastci.platforms.github import GitHub
+from fastci.platforms.gitlab import GitLab
 from fastci.results import BaselineCheck, Evidence, Exchange, Finding, Place, Run, Step
 
 
@@ -43,6 +46,31 @@ def test_step_is_one_line_with_number_time_and_note():
         "[red]http://x[/red]",
     ]
     assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "opening", "closing"),
+    [
+        (GitHub, "::group::[4/7] existing tests ...", "::endgroup::"),
+        (GitLab, "section_start:", "section_end:"),
+    ],
+)
+def test_step_that_says_much_is_a_group_that_its_last_line_stands_below(platform, opening, closing):
+    out = io.StringIO()
+    fold = platform({}, lambda line: print(line, file=out)).group
+    shown = Screen(Console(file=out, width=200), group=fold)
+    for number, title in ((3, "proxy settings prepared"), (4, "existing tests")):
+        shown.begin(number, title)
+        shown.line("inside")
+        shown.finish(number, Step(name=title, state="failed", seconds=1))
+    lines = out.getvalue().split("\n")
+    assert [line for line in lines[:2] if opening in line or closing in line] == []
+    assert opening in lines[2]
+    assert "[4/7] existing tests ..." in lines[2]
+    assert lines[3] == "inside"
+    assert closing in lines[4]
+    assert "[4/7] existing tests" in lines[5]
+    assert "FAILED" in lines[5]
 
 
 def test_secrets_are_never_shown():
