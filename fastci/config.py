@@ -380,8 +380,8 @@ class Settings:
         shown_default="the next free one",
     )  # fmt: skip
     fast_run_id: str = _row(
-        _text("an id like tr_0001", r"tr_\d+"), "", "id to give to the test run that is made", TEST,
-        ours=True, shown_default="the next free one",
+        _text("an id like tr_0001", r"tr_\d+"), "", "id to give to the test run that is made; its reports "
+        "are left to whoever takes the results file", TEST, ours=True, shown_default="the next free one",
     )  # fmt: skip
     fast_reports: str = _row(
         ANY, "/opt/reports", "folder the reports are written to", (*TEST, *REPORT), ours=True

@@ -345,6 +345,11 @@ def _terminal_safe(word: str) -> str:
     return "".join(c if c.isprintable() and c.isascii() else f"%{ord(c):02X}" for c in word)
 
 
+def get_ready() -> None:
+    """Make now what reads and writes results files, which takes longer than a small file."""
+    _adapter()
+
+
 @cache
 def _adapter() -> "TypeAdapter[Run]":
     """Imported and made when a results file is there: most steps of a job read and write none."""

@@ -4,6 +4,7 @@ Reports and verdicts are imported where they are used: a step that only starts o
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rich.console import Console
 
+from fastci import results
 from fastci.cli.options import overlaid
 from fastci.config import parse_settings, secret_values
 from fastci.errors import ConfigurationError, ExitStatus, FatalError, Interrupted
@@ -139,6 +141,17 @@ class Job:
         if self.signals.interrupted:
             raise self.signals.interruption()
         return result
+
+    def get_ready(self) -> None:
+        """Make what results are read and reports written with while the node works: time nobody waits for."""
+
+        def work() -> None:
+            from fastci.reports import html
+
+            results.get_ready()
+            html.get_ready()
+
+        threading.Thread(target=work, daemon=True).start()
 
     def judging(self) -> "Judging":
         """What the outcome will be judged by; asked for before anything starts, as it may be wrong."""

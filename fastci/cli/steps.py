@@ -42,6 +42,7 @@ def run(command: tuple[str, ...], verbose: bool, **given: str | None) -> ExitSta
                         )
                         job.finish_without(TechnicalError("the existing tests failed"), stage, judging)
                         return ExitStatus.TECHNICAL
+                    job.get_ready()
                     outcome = job.finish(testing.collect(testing.test(record_id)), stage, judging)
                     told.append(f"security tests: {outcome.verdict}")
                     return with_tests(outcome.status, status)
@@ -106,6 +107,7 @@ def test(verbose: bool, **given: str | None) -> ExitStatus:
 
             def walk() -> ExitStatus:
                 record_id = recording.stop_recording() if recording.find_recorder() else ""
+                job.get_ready()
                 outcome = job.finish(testing.collect(testing.test(record_id)), stage, judging)
                 job.screen.line(f"security tests: {outcome.verdict}", style="bold")
                 return outcome.status

@@ -10,15 +10,17 @@ from fastci.lifecycle.runtime import Ended, Node, Runtime
 
 Say = Callable[[str], None]
 
-_FIRST_TICK = 0.02
+_FIRST_TICK = 0.01
 _LAST_TICK = 0.25
+_GROWTH = 0.05
+"""Of what was waited for so far, the next pause: what is late is late by this part of the whole at most."""
 _LOG_TICK = 1.0
 _SHOWN_LINES = 15
 
 
 def wait_ready(runtime: Runtime, node: Node, waiter: Waiter, timeout: float) -> str:
     """Wait until the node records; returns its proxy URL. Raises FatalError with the node's own words."""
-    since, tick = waiter.now(), _FIRST_TICK
+    since = waiter.now()
     while True:
         url = runtime.proxy_url(node)
         if url:
@@ -32,13 +34,12 @@ def wait_ready(runtime: Runtime, node: Node, waiter: Waiter, timeout: float) -> 
                 why=_tail(runtime.log(node)) or "it printed nothing",
                 hint="raise FAST_START_TIMEOUT if it only needs longer",
             )
-        waiter.pause(tick)
-        tick = min(tick * 1.3, _LAST_TICK)
+        _pause(waiter, since)
 
 
 def wait_end(runtime: Runtime, node: Node, waiter: Waiter, progress: Say) -> Ended:
     """Wait until the node ends by itself; `progress` is given each console line once."""
-    shown, read, tick = 0, 0.0, _FIRST_TICK
+    since, shown, read = waiter.now(), 0, 0.0
     while True:
         ended = runtime.ended(node)
         if ended is not None or waiter.now() - read > _LOG_TICK:
@@ -49,13 +50,12 @@ def wait_end(runtime: Runtime, node: Node, waiter: Waiter, progress: Say) -> End
                     shown += 1
         if ended is not None:
             return ended
-        waiter.pause(tick)
-        tick = min(tick * 1.3, _LAST_TICK)
+        _pause(waiter, since)
 
 
 def end(runtime: Runtime, node: Node, waiter: Waiter, grace: float) -> Ended:
     """Ask the node to end and see to it that it does: killed after `grace` seconds."""
-    since, tick, asked = waiter.now(), _FIRST_TICK, False
+    since, asked = waiter.now(), False
     while (ended := runtime.ended(node)) is None:
         elapsed = waiter.now() - since
         if elapsed > waiter.grace(grace):
@@ -64,9 +64,12 @@ def end(runtime: Runtime, node: Node, waiter: Waiter, grace: float) -> Ended:
         if not asked:
             runtime.ask_to_end(node)
             asked = True
-        waiter.pause(tick)
-        tick = min(tick * 1.3, _LAST_TICK)
+        _pause(waiter, since)
     return ended
+
+
+def _pause(waiter: Waiter, since: float) -> None:
+    waiter.pause(min(max(_FIRST_TICK, _GROWTH * (waiter.now() - since)), _LAST_TICK))
 
 
 def now() -> float:

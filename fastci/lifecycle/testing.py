@@ -30,6 +30,7 @@ class SecurityTesting:
         self._stage = stage
         self._node: Node | None = None
         self._run_id = ""
+        self._log = ""
         self.reports: list[Path] = []
 
     def given_files(self) -> list[NodeFile]:
@@ -84,14 +85,13 @@ class SecurityTesting:
             if self._node is None:
                 raise TechnicalError("there is no testing node to collect from")
             tester = self._node
-            log = self._stage.keep_log(tester)
             note.text = self._take_results(tester)
-            return self._judge(ended, log) if tester.ours else _judge_foreign(ended, log, self.reports)
+            return self._judge(ended) if tester.ours else _judge_foreign(ended, self._log, self.reports)
 
-    def _judge(self, ended: Ended, log: str) -> Outcome:
+    def _judge(self, ended: Ended) -> Outcome:
         path = self._stage.workspace.runs / f"{self._run_id}.json"
         if ended.status not in list(ExitStatus) or not path.is_file():
-            raise nodes.explain_end(log, ended, "the node ended without results")
+            raise nodes.explain_end(self._log, ended, "the node ended without results")
         run = parse_document(json.loads(path.read_text(encoding="utf-8")), source=str(path))
         return Outcome(
             status=ExitStatus(ended.status),
@@ -101,17 +101,21 @@ class SecurityTesting:
         )
 
     def _take_results(self, tester: Node) -> str:
-        """Bring what the node wrote and remove it; says what was brought."""
+        """Bring what the node wrote and remove it; says what was brought.
+
+        Of a run that we named that is its results file: the reports are made of it here.
+        """
         runtime, workspace = self._stage.runtime, self._stage.workspace
-        self._stage.keep_log(tester)
-        self.reports = runtime.fetch(tester, Place.REPORTS, workspace.reports)
+        self._log = self._stage.keep_log(tester)
+        if not self._run_id:
+            self.reports = runtime.fetch(tester, Place.REPORTS, workspace.reports)
         brought = runtime.fetch(tester, Place.RUNS, workspace.runs)
         if brought:
             workspace.drop_journals(self._run_id, but=brought)
         runtime.remove(tester)
         self._node = None
         workspace.give_up(run_id=self._run_id)
-        return f"{len(self.reports)} files in {workspace.reports}"
+        return ", ".join(map(str, brought)) or f"{len(self.reports)} files in {workspace.reports}"
 
     def kept_run(self) -> Run | None:
         """What the testing node had found when it was ended on the way; None when it wrote no results."""

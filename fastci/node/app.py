@@ -21,7 +21,6 @@ from fastci.node.dsl import (
 from fastci.node.engine.journal import JournalPlace, subject_of, unfinished_runs
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
-from fastci.node.recording import record
 from fastci.node.sharing import Part, SharedRun, as_one, key_of, parts_of
 from fastci.node.store import Record, Store
 from fastci.node.store.postgres import SharedStore
@@ -38,10 +37,17 @@ def run_node(settings: Settings, say: Say) -> ExitStatus:
 
     Raises FatalError with the reason when the mode cannot do its work.
     """
-    modes = {Mode.RECORDING: record, Mode.TESTING: _test, Mode.REPORT: _report}
+    modes = {Mode.RECORDING: _record, Mode.TESTING: _test, Mode.REPORT: _report}
     if not settings.ci_mode:
         raise UsageError("CI_MODE is not set", why=f"the node has the modes {', '.join(modes)}")
     return modes[Mode(settings.ci_mode)](settings, say)
+
+
+def _record(settings: Settings, say: Say) -> ExitStatus:
+    # A node that tests needs neither proxy nor certificates.
+    from fastci.node.recording import record
+
+    return record(settings, say)
 
 
 # testing
@@ -50,7 +56,9 @@ def run_node(settings: Settings, say: Say) -> ExitStatus:
 def _test(settings: Settings, say: Say) -> ExitStatus:
     greet(settings, say)
     store = Store(settings.store_folder, key=settings.fast_record_key)
-    reports = _writable(Path(settings.fast_reports))
+    # Who names the run takes its results file along and writes the reports of that: to write them twice
+    # would take as long as a small test.
+    reports = None if settings.fast_run_id else _writable(Path(settings.fast_reports))
     shared = (
         SharedStore(settings.fast_store, token=settings.wallarm_api_token) if settings.shares_store else None
     )
@@ -108,7 +116,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     _keep(store, run)
     if run.complete:
         journal.remove()
-    for path in write_reports(run, reports, report_stem(run), NODE_REPORTS):
+    for path in write_reports(run, reports, report_stem(run), NODE_REPORTS) if reports else ():
         say(f"[info] report {path}")
     say(f"[info] {verdict.rule}: {verdict.reason}" if verdict.rule else f"[info] {verdict.reason}")
     say(f"[info] TestRun#{run.id} {'passed' if run.state == 'passed' else 'failed'}")

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from fastci.reports.charts import (
@@ -45,6 +44,9 @@ from fastci.reports.summary import (
 )
 from fastci.results import Exchange, Finding, Run
 from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _EVIDENCE_ROOM = 16_000_000
 _LEAST, _MOST = 1_500, 64_000
@@ -95,8 +97,16 @@ def _hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
+def get_ready() -> None:
+    """Make the page's template now, which takes longer than the page."""
+    _template()
+
+
 @cache
-def _template() -> Template:
+def _template() -> "Template":
+    # Only who writes the page pays for the import.
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,

@@ -105,6 +105,13 @@ def test_command_is_imported_when_it_is_called():
     assert "fastci.cli.steps" not in after
 
 
+def test_testing_node_begins_without_what_only_others_need():
+    asked = "import sys; import fastci.node.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert "fastci.node.engine.run" in done.stdout.split()
+    assert not {"pydantic", "jinja2", "cryptography", "fastci.node.proxy"} & set(done.stdout.split())
+
+
 def test_step_of_a_job_begins_without_what_only_reports_need():
     asked = "import sys; from fastci.cli import cli; cli.get_command(None, 'stop'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)

@@ -282,7 +282,7 @@ def test_engine_gone_while_testing_is_said(fastci_docker, engine, between, targe
         (r"POST \S*/containers/create", 2),
         (r"POST \S*/containers/\w+/start", 2),
         (r"POST \S*/containers/\w+/kill", 5),
-        (r"GET \S*/containers/\w+/archive\?\S*reports", 7),
+        (r"GET \S*/containers/\w+/archive\?\S*runs", 7),
         (r"DELETE \S*/containers/", 5),
     ],
 )

@@ -157,6 +157,13 @@ def test_testing_a_clean_target_exits_0(home, target):
     assert "TestRun#tr_0001 passed" in done.out
 
 
+def test_testing_by_a_name_that_was_given_leaves_the_reports_to_whoever_gave_it(home, target):
+    home.record(f"{target.url}/safe?q=a")
+    assert home.test(FAST_RUN_ID="tr_0007").status == 0
+    assert (home.store.runs_dir / "tr_0007.json").is_file()
+    assert not (home.folder / "reports").exists()
+
+
 def test_testing_takes_the_record_of_its_build(home, target):
     home.record(f"{target.url}/safe?q=a", BUILD_ID="1")
     home.record(f"{target.url}/echo?q=a", BUILD_ID="2")

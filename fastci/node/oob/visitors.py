@@ -13,11 +13,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from fastci.node.oob.callbacks import Log
 
 _TIMEOUT = 5.0
@@ -167,6 +162,12 @@ async def _streams(
 
 def _own_certificate() -> ssl.SSLContext:
     """A context with a certificate that nobody has signed: who checks it breaks off, and was here."""
+    # A node that listens to nobody has no need of the certificates' library.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)

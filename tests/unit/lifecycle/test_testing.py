@@ -88,10 +88,11 @@ def test_collecting_without_results_is_never_a_verdict(stage, status):
     assert list(stage.workspace.runs.iterdir()) == []
 
 
-def test_collected_reports_lie_in_the_report_folder(stage):
+def test_reports_of_a_foreign_node_lie_in_the_report_folder(stage):
+    stage.runtime.ours = False
     ending(stage.runtime, 0)
-    stage.runtime.files = {Place.RUNS: {"tr_0001.json": results()}, Place.REPORTS: {"night.1.txt": b"passed"}}
-    outcome = walk(stage)
+    stage.runtime.files = {Place.REPORTS: {"night.1.txt": b"passed"}}
+    outcome = walk(stage, "rec_42")
     assert [path.read_bytes() for path in outcome.reports] == [b"passed"]
     assert outcome.reports[0].parent == stage.workspace.reports
 
@@ -110,14 +111,10 @@ def test_close_while_testing_ends_the_node_and_keeps_what_it_found(stage):
         testing.test()
     assert stage.listener.steps[6].state == "interrupted"
     stage.waiter.held = True
-    stage.runtime.files = {
-        Place.RUNS: {"tr_0001.json": results("interrupted")},
-        Place.REPORTS: {"a.txt": b"a"},
-    }
+    stage.runtime.files = {Place.RUNS: {"tr_0001.json": results("interrupted")}}
     testing.close()
     testing.close()
     assert stage.runtime.removed == ["n0"]
-    assert (stage.workspace.reports / "a.txt").is_file()
     assert (stage.workspace.runs / "tr_0001.json").is_file()
 
 
