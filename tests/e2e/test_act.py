@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 import yaml
-from clients import Client, copy_product, example, make_repository, node_names, still_there, tool
+from clients import Client, copy_product, example, make_repository, need, node_names, still_there, tool
 from jobs import until
 
 from fastci.generator.definitions import ACTIONS
@@ -76,7 +77,10 @@ class Act:
             (stand_in / "action.yml").write_text(text)
             self._replaced[ACTIONS[key].split(" ")[0]] = stand_in
 
-    def start(self, workflow: str, *, shop: bool = False, **environ: str) -> Client:
+    def start(
+        self, workflow: str, *, shop: bool = False, image: str = "-self-hosted", **environ: str
+    ) -> Client:
+        """Run it on this machine, or in containers of an image."""
         repository = make_repository(
             self.folder / f"repository{len(self._clients)}",
             {".github/workflows/fast.yml": workflow},
@@ -91,7 +95,7 @@ class Act:
         }
         if base := os.environ.get("FAST_BASE_IMAGE"):
             given.setdefault("FAST_BASE_IMAGE", base)
-        command = [tool("act"), "push", "--platform", "ubuntu-latest=-self-hosted", "--pull=false", "--rm"]
+        command = [tool("act"), "push", "--platform", f"ubuntu-latest={image}", "--pull=false", "--rm"]
         command += ["--no-cache-server", "--workflows", ".github/workflows/fast.yml"]
         for name, folder in self._replaced.items():
             command += ["--local-repository", f"{name}={folder}"]
@@ -254,6 +258,44 @@ def test_foreign_image_through_the_action_finds_and_reports(act, target, cloud, 
     assert "verdict=failed" in client.text
     assert cloud.tokens == {"sesame-42"}
     assert "sesame-42" not in client.text
+    assert still_there(node_names(client.text)) == []
+
+
+@pytest.fixture(scope="session")
+def job_image(engine, base_image, tmp_path_factory):
+    """What a `container:` job runs in: Python, and the Node that the runner brings along elsewhere."""
+    folder = tmp_path_factory.mktemp("job")
+    shutil.copy(os.path.realpath(need("node")), folder / "node")
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    lines = [f"FROM {base_image}", "COPY node /usr/local/bin/", f"ENV SSL_CERT_FILE={bundle}"]
+    tag = "fast-action-test/job:1"
+    for name in (tag, f"{tag}-pages"):
+        (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
+        engine.images.build(path=str(folder), tag=name, forcerm=True)
+        lines = [f"FROM {tag}", 'CMD ["python3", "-m", "http.server", "7000", "--directory", "/usr/share"]']
+    return tag
+
+
+@pytest.mark.engine
+def test_job_in_a_container_tests_a_service_by_its_name(act, job_image, node_image):
+    ask = "python3 -c \"import urllib.request as r; print(r.urlopen('http://app:7000/?q=1').status)\""
+    steps = [
+        fast(run=ask, **{"target-uri": "http://app:7000", "test-run-policy-id": "quick"}),
+        {"if": "always()", "run": "echo verdict=${{ steps.fast.outputs.verdict }}"},
+    ]
+    pages = {"image": f"{job_image}-pages"}
+    jobs = {
+        "fast": {
+            "runs-on": "ubuntu-latest", "container": {"image": job_image},
+            "services": {"app": pages}, "steps": steps,
+        }
+    }  # fmt: skip
+    workflow = yaml.safe_dump({"on": "push", "jobs": jobs}, sort_keys=False)
+    client = act.start(workflow, image=job_image, FAST_RUNTIME="docker")
+    assert client.wait() == 0, client.text
+    assert "in the network of the container this job runs in" in client.text
+    assert "1 baseline request recorded" in client.text
+    assert "verdict=passed" in client.text
     assert still_there(node_names(client.text)) == []
 
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
 import sys
 import uuid
 
 import pytest
+from clients import tool
 from jobs import sending, until
 
 from fastci.config import Mode
@@ -182,6 +184,40 @@ def test_target_whose_name_only_a_docker_network_knows_is_found_there(fastci_doc
     done = fastci_docker("run", "--target-uri", url, "--", *sending(f"{url}/?q=1"))
     assert done.status == 0, done
     assert f"in the Docker network {lan.name}" in done.out
+    assert fastci_docker.nodes(engine) == []
+
+
+@pytest.fixture
+def composed(base_image, tmp_path):
+    """The target under docker compose: the port that it publishes on this machine."""
+    name = f"fast-action-test-{uuid.uuid4().hex[:8]}"
+    file = tmp_path / "compose.yml"
+    app = {"image": base_image, "command": PAGES, "init": True, "ports": ["127.0.0.1:0:7000"]}
+    file.write_text(json.dumps({"services": {"app-of-compose": app}}))
+    compose = [tool("docker-compose"), "--project-name", name, "--file", str(file)]
+
+    def act(*words):
+        return subprocess.run([*compose, *words], capture_output=True, text=True, check=True, timeout=120)
+
+    try:
+        act("up", "--detach", "--pull", "never")
+        yield act("port", "app-of-compose", "7000").stdout.strip().rpartition(":")[2]
+    finally:
+        act("down", "--volumes", "--timeout", "1")
+
+
+def test_target_of_docker_compose_is_reached_by_its_port_and_by_its_service_name(
+    fastci_docker, engine, composed
+):
+    for address, way in (
+        (f"localhost:{composed}", "in the network of this machine"),
+        ("app-of-compose:7000", "in the Docker network fast-action-test-"),
+    ):
+        url = f"http://{address}"
+        done = fastci_docker("run", "--target-uri", url, "--", *sending(f"{url}/?q=1"))
+        assert done.status == 0, done
+        assert way in done.out
+        assert "1 baseline request recorded" in done.out
     assert fastci_docker.nodes(engine) == []
 
 
