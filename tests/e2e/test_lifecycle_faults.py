@@ -124,41 +124,6 @@ def test_engine_gone_while_the_tests_run_is_said_and_the_next_job_sweeps(
     assert fastci_docker.nodes(engine) == []
 
 
-def test_engine_that_comes_back_while_the_tests_run_costs_nothing(fastci_docker, engine, between, target):
-    words = ["run", "--target-uri", target.url, "--"]
-    job = start(fastci_docker, between, *words, *waiting(f"{target.url}/safe?q=1"))
-    job.says("\n200\n")
-    between.cut()
-    job.says("the recorder cannot be seen")
-    between.listen()
-    (fastci_docker.folder / "go").touch()
-    done = job.wait()
-    assert done.status == 0, done
-    assert "1 baseline request recorded" in done.out
-    assert fastci_docker.nodes(engine) == []
-
-
-def test_engine_that_comes_back_without_the_recorder_costs_the_job_but_not_the_record(
-    fastci_docker, engine, between, target
-):
-    words = ["run", "--target-uri", target.url, "--"]
-    job = start(fastci_docker, between, *words, *waiting(f"{target.url}/safe?q=1"))
-    job.says("\n200\n")
-    between.cut()
-    job.says("the recorder cannot be seen")
-    # As an engine does that is stopped: its containers get a moment, then they are killed.
-    (container,) = engine.api.containers(filters={"label": fastci_docker.label})
-    engine.api.kill(container["Id"])
-    between.listen()
-    job.says("the recorder is gone: the recorder ended while the tests ran")
-    (fastci_docker.folder / "go").touch()
-    done = job.wait()
-    assert done.status == 3, done
-    assert "rec_0001 holds what was recorded until then" in done.err
-    assert fastci_docker.workspace.has_record("rec_0001")
-    assert fastci_docker.nodes(engine) == []
-
-
 def test_node_killed_for_want_of_memory_is_explained_with_the_limit(fastci_docker, engine, target):
     done = fastci_docker("run", "--memory", "16m", "--target-uri", target.url, "--", "true")
     assert done.status == 3, done
