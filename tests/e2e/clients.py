@@ -135,7 +135,8 @@ def still_there(names: set[str]) -> list[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                place = str((entry / "cwd").readlink())
+                # A client that clears up takes the folder from under a node that was forgotten.
+                place = str((entry / "cwd").readlink()).removesuffix(" (deleted)")
             except OSError:
                 continue
             found += [f"{name} (process {entry.name})" for name in names if place.endswith(f"/{name}")]

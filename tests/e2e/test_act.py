@@ -165,6 +165,25 @@ def test_cancel_while_the_tests_run_leaves_nothing(act, target, runtime):
     assert still_there(names) == []
 
 
+def test_recorder_sets_the_environment_only_where_asked_and_goes_with_a_job_that_forgets_it(act, target):
+    recording = {"mode": "recording", "target-uri": target.url}
+    outputs = "${{ steps.fast.outputs.proxy-url }} ${{ steps.fast.outputs.ca-file }}"
+    client = act.start(
+        job(
+            fast(**recording),
+            {"run": f'echo "told: [{outputs}] [$FAST_PROXY$FAST_CA_FILE]"'},
+            {**fast(**recording, **{"export-env": "true", "build-id": "second"}), "id": "second"},
+            {"run": 'echo "set: [$HTTP_PROXY $FAST_CA_FILE]"; exit 1'},
+        ),
+        FAST_RUNTIME="process",
+    )
+    assert client.wait() == 1
+    assert re.search(r"told: \[http://127\.0\.0\.1:\d+ /\S+/\.fast/ca\.pem\] \[\]", client.text), client.text
+    assert re.search(r"set: \[http://127\.0\.0\.1:\d+ /\S+/\.fast/ca\.pem\]", client.text), client.text
+    assert len(node_names(client.text)) == 2
+    assert still_there(node_names(client.text)) == []
+
+
 @pytest.mark.engine
 def test_cancel_while_the_target_is_tested_leaves_nothing(act, engine, target, tmp_path):
     def testers():
