@@ -1,36 +1,31 @@
-"""Nodes as containers of a Docker Engine, or of Podman behind its socket. The only door to `docker`.
+"""Nodes as containers of a Docker Engine.
 
 Files travel by the engine's API, never by bind mounts: the engine may be another machine, and what it writes
-through a mount would belong to root. Everything that is made carries labels. Nothing here blocks for long;
-only making an image does, in a thread that an interruption leaves behind (the engine gives a build up when
-its client goes away).
+through a mount would belong to root. Everything that is made carries labels. Nothing here blocks for long.
 """
 
 import re
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from io import BytesIO
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from tarfile import TarError
 from typing import Any
 from urllib.parse import urlsplit
 
 import docker
-import requests
-from docker.constants import DEFAULT_UNIX_SOCKET
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 from docker.types import Mount
 
 from fastci.config import Mode, Settings
 from fastci.errors import TechnicalError, UsageError
-from fastci.lifecycle import archive, image, network, probe
-from fastci.lifecycle.interrupts import Waiter, heed
+from fastci.lifecycle import archive, network, probe
+from fastci.lifecycle.engine import already_gone, connect, reason_of, speaking
+from fastci.lifecycle.image import NODE_LABEL, Images
+from fastci.lifecycle.interrupts import Waiter
 from fastci.lifecycle.labels import SELECTOR, Labels, parse_labels
 from fastci.lifecycle.runtime import LISTENING_LINE, READY_LINE, Ended, Launch, Node, Place
-from fastci.lifecycle.sessions import one_at_a_time
 from fastci.lifecycle.workspace import port_taken
 
 Say = Callable[[str], None]
@@ -51,10 +46,6 @@ _CONNECT = (
     "except OSError as error: raise SystemExit(str(error.strerror or error))"
 )
 _PORT = f"{network.NODE_PORT}/tcp"
-_API_TIMEOUT = 30
-_BUILD_TIMEOUT = 900
-_PULLS = 3
-_IMAGE_LIFETIME = 86400.0
 _SUPERVISOR_PERIOD = 2.0
 _LIMITS: dict[str, Any] = {
     "read_only": True,
@@ -82,7 +73,7 @@ class ContainerRuntime:
         host = urlsplit(client.api.base_url).hostname or ""
         # The SDK calls a unix socket localhost.
         self._engine_host = "127.0.0.1" if host in ("localhost", "") else host
-        with _speaking("the Docker Engine cannot be asked about itself"):
+        with speaking("the Docker Engine cannot be asked about itself"):
             self._attachment = network.choose_attachment(self._surroundings())
         self.shares_network = self._attachment.shares
 
@@ -91,113 +82,18 @@ class ContainerRuntime:
         cls, settings: Settings, environ: Mapping[str, str], waiter: Waiter, say: Say
     ) -> "ContainerRuntime":
         """The runtime of the engine that DOCKER_HOST names. Raises TechnicalError when none answers."""
-        client = None
-        where = environ.get("DOCKER_HOST") or DEFAULT_UNIX_SOCKET.replace("http+", "")
-        try:
-            if where.startswith("unix://"):
-                # The SDK leaves a socket behind where there is nothing to connect to.
-                Path(urlsplit(where).path).stat()
-            client = docker.from_env(environment=dict(environ), timeout=_API_TIMEOUT)
-            client.ping()
-        except (DockerException, requests.RequestException, OSError, ValueError) as error:
-            if client is not None:
-                client.close()
-            raise TechnicalError(
-                f"no Docker Engine answers at {where}",
-                why=_reason(error),
-                hint="start one, name it in DOCKER_HOST, or take --runtime process, which needs none",
-            ) from error
-        return cls(client, settings, waiter, say)
+        return cls(connect(environ), settings, waiter, say)
 
     def close(self) -> None:
         self._client.close()
 
-    # the image
-
     def prepare(self) -> str:
+        images = Images(self._client, self._waiter, self._say)
         if self._settings.fast_image:
-            self._have_image(self._image)
+            self.ours = images.get(self._image)
         else:
-            self._image = self._own_image()
+            self._image = images.get_own(self._settings.fast_base_image)
         return f"image {self._image}, in {self._attachment.why}"
-
-    def _have_image(self, name: str) -> None:
-        with _speaking(f"the image {name} cannot be inspected"):
-            try:
-                found = self._client.images.get(name)
-            except ImageNotFound:
-                self._pull(name)
-                found = self._client.images.get(name)
-        self.ours = image.NODE_LABEL in (found.attrs.get("Config", {}).get("Labels") or {})
-
-    def _pull(self, name: str) -> None:
-        self._say(f"pulling {name}")
-        for attempt in range(1, _PULLS + 1):
-            try:
-                heed(self._waiter, lambda: self._client.images.pull(name))
-                return
-            except (DockerException, requests.RequestException, OSError) as error:
-                lacking = isinstance(error, NotFound) or re.search(
-                    r"denied|invalid reference|manifest unknown", str(error)
-                )
-                if lacking or attempt == _PULLS:
-                    raise UsageError(
-                        f"the image {name} is not on this engine and cannot be pulled",
-                        why=_reason(error),
-                        hint="check the name in FAST_IMAGE and the login to its registry",
-                    ) from error
-                self._say(f"pulling failed, trying again: {_reason(error)}")
-                self._waiter.pause(2.0**attempt)
-
-    def _own_image(self) -> str:
-        root = image.source_root()
-        if root is None:
-            raise UsageError(
-                "the node's image cannot be built: this installation has no Dockerfile",
-                hint="name an image in FAST_IMAGE, run from a checkout, or take --runtime process",
-            )
-        base = self._settings.fast_base_image
-        context = image.build_context(root)
-        tag = image.image_tag(context, base)
-        with one_at_a_time("image", self._waiter), _speaking("the node's image cannot be built"):
-            try:
-                self._client.images.get(tag)
-            except ImageNotFound:
-                self._say(f"building the node's image on {base}")
-                self._build(context, tag, base)
-                self._forget_old_images(tag)
-        return tag
-
-    def _forget_old_images(self, current: str) -> None:
-        """Remove what earlier sources made; one that a container uses, or a job may still want, stays."""
-        for found in self._client.api.images(name=image.REPOSITORY):
-            for tag in found.get("RepoTags") or []:
-                if tag != current and time.time() - found["Created"] > _IMAGE_LIFETIME:
-                    with suppress(APIError):
-                        self._client.api.remove_image(tag)
-
-    def _build(self, context: bytes, tag: str, base: str) -> None:
-        said: list[str] = []
-
-        def work() -> str:
-            stream = self._client.api.build(
-                fileobj=BytesIO(context), custom_context=True, tag=tag, rm=True, forcerm=True, decode=True,
-                buildargs={"BASE_IMAGE": base}, timeout=_BUILD_TIMEOUT,
-            )  # fmt: skip
-            for event in stream:
-                said.extend(str(event.get("stream", "")).splitlines())
-                if "error" in event:
-                    return str(event["error"])
-            return ""
-
-        fault = heed(self._waiter, work)
-        if fault:
-            last = [line for line in said if line.strip()][-10:]
-            raise TechnicalError(
-                f"the node's image cannot be built on {base}",
-                why="\n       ".join([fault, *last]),
-                hint="name a base that this engine has in FAST_BASE_IMAGE, or take --runtime process",
-            )
 
     # the network
 
@@ -244,10 +140,10 @@ class ContainerRuntime:
                 why="an image that is not this project's listens on no other port",
                 hint="end what listens there, or give the node a Docker network of its own in FAST_NETWORK",
             )
-        with _speaking("the node's container cannot be made"):
+        with speaking("the node's container cannot be made"):
             container = self._create(launch)
         name = str(container.name)
-        with _speaking(f"the node's container {name} cannot be started"):
+        with speaking(f"the node's container {name} cannot be started"):
             node = Node(id=str(container.id), name=name, labels=launch.labels, ours=self.ours)
             try:
                 self._bring(node, launch)
@@ -256,7 +152,7 @@ class ContainerRuntime:
                 with suppress(TechnicalError):
                     self.remove(node)
                 if re.search(r"already allocated|address already in use|failed to bind", str(error)):
-                    raise port_taken(launch.port, _reason(error)) from error
+                    raise port_taken(launch.port, reason_of(error)) from error
                 raise
         return node
 
@@ -323,7 +219,7 @@ class ContainerRuntime:
                 self._client.api.put_archive(node.id, str(root), content)
 
     def ended(self, node: Node) -> Ended | None:
-        with _speaking(f"the node {node.name} cannot be asked how it is"):
+        with speaking(f"the node {node.name} cannot be asked how it is"):
             try:
                 state = self._client.api.inspect_container(node.id)["State"]
             except NotFound:
@@ -336,7 +232,7 @@ class ContainerRuntime:
         return Ended(status=int(state["ExitCode"]), reason=str(state.get("Error", "")))
 
     def proxy_url(self, node: Node) -> str:
-        with _speaking(f"the node {node.name} cannot be asked where it is"):
+        with speaking(f"the node {node.name} cannot be asked where it is"):
             url = self._address(node)
             if node.ours:
                 return url if url and probe.is_healthy(url) else ""
@@ -365,7 +261,7 @@ class ContainerRuntime:
         return status == 0 and "RUNNING" in output
 
     def log(self, node: Node) -> str:
-        with _speaking(f"the log of the node {node.name} cannot be read"), suppress(NotFound):
+        with speaking(f"the log of the node {node.name} cannot be read"), suppress(NotFound):
             lines: bytes = self._client.api.logs(node.id)
             return lines.decode(errors="replace")
         return ""
@@ -377,24 +273,24 @@ class ContainerRuntime:
         self._signal(node, "SIGKILL")
 
     def _signal(self, node: Node, name: str) -> None:
-        with _speaking(f"the node {node.name} cannot be told to end"), _already_gone():
+        with speaking(f"the node {node.name} cannot be told to end"), already_gone():
             self._client.api.kill(node.id, name)
 
     def fetch(self, node: Node, place: Place, folder: Path) -> list[Path]:
-        with _speaking(f"the {place} of the node {node.name} cannot be fetched"), suppress(NotFound):
+        with speaking(f"the {place} of the node {node.name} cannot be fetched"), suppress(NotFound):
             chunks, _ = self._client.api.get_archive(node.id, str(_folder(place, node.ours)))
             return archive.unpack(chunks, folder, private=place is not Place.REPORTS)
         return []
 
     def remove(self, node: Node) -> None:
         hint = f"later: docker rm -f -v {node.name}, or fastci clean"
-        with _speaking(f"the node {node.name} cannot be removed", hint=hint), _already_gone():
+        with speaking(f"the node {node.name} cannot be removed", hint=hint), already_gone():
             self._client.api.remove_container(node.id, v=True, force=True)
 
     def reach(self, node: Node, host: str, port: int) -> str | None:
         if not node.ours:
             return None
-        with _speaking(f"the node {node.name} cannot be asked what it reaches"):
+        with speaking(f"the node {node.name} cannot be asked what it reaches"):
             status, output = self._run_inside(node, [_PYTHON, "-ISc", _CONNECT, host, str(port)])
         return "" if status == 0 else output.strip() or "no connection"
 
@@ -404,10 +300,10 @@ class ContainerRuntime:
             output: bytes = self._client.api.exec_start(made["Id"])
             return int(self._client.api.exec_inspect(made["Id"])["ExitCode"]), output.decode(errors="replace")
         except APIError as error:
-            return 1, _reason(error)
+            return 1, reason_of(error)
 
     def find(self) -> list[Node]:
-        with _speaking("the nodes that are left cannot be listed"):
+        with speaking("the nodes that are left cannot be listed"):
             found = self._client.api.containers(all=True, filters={"label": SELECTOR})
         nodes = []
         for facts in found:
@@ -415,18 +311,18 @@ class ContainerRuntime:
             if labels is not None:
                 name = str((facts.get("Names") or [facts["Id"][:12]])[0]).lstrip("/")
                 # A container has the labels of its image too.
-                ours = image.NODE_LABEL in facts["Labels"]
+                ours = NODE_LABEL in facts["Labels"]
                 nodes.append(Node(id=facts["Id"], name=name, labels=labels, ours=ours))
         return nodes
 
     def remove_rest(self, unwanted: Callable[[Labels], bool]) -> list[str]:
         removed = []
-        with _speaking("the volumes that are left cannot be removed"):
+        with speaking("the volumes that are left cannot be removed"):
             filters = {"label": SELECTOR, "dangling": True}
             for facts in self._client.api.volumes(filters=filters)["Volumes"] or []:
                 labels = parse_labels(facts.get("Labels") or {})
                 if labels is not None and unwanted(labels):
-                    with _already_gone():
+                    with already_gone():
                         self._client.api.remove_volume(facts["Name"])
                         removed.append(f"volume {facts['Name'][:12]}")
         return removed
@@ -439,34 +335,3 @@ def node_port_is_free(launch: Launch, ours: bool) -> bool:
 
 def _folder(place: Place, ours: bool) -> PurePosixPath:
     return _HOME / place if ours else _MOUNT_POINTS.get(place, PurePosixPath("/opt") / place)
-
-
-@contextmanager
-def _speaking(what: str, *, hint: str = "") -> Iterator[None]:
-    """Errors of the engine and of the road to it become TechnicalError."""
-    try:
-        yield
-    except (DockerException, requests.RequestException, OSError, TarError) as error:
-        away = isinstance(error, requests.ConnectionError | requests.Timeout | ConnectionError)
-        why = f"the Docker Engine does not answer any more: {_reason(error)}" if away else _reason(error)
-        raise TechnicalError(what, why=why, hint=hint) from error
-
-
-@contextmanager
-def _already_gone() -> Iterator[None]:
-    """What was to end or to go may have done so in between: 404, and 409 for one that is on its way."""
-    try:
-        yield
-    except APIError as error:
-        if error.status_code not in (404, 409):
-            raise
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, APIError):
-        return str(error.explanation or error)
-    plain = re.search(
-        r"No such file or directory|Permission denied|Connection refused|timed out|Remote end closed[^'\")]*",
-        str(error),
-    )
-    return plain[0].lower() if plain else str(error)
