@@ -21,8 +21,9 @@ pytestmark = pytest.mark.timeout(500)
 class Jenkins:
     """Runs Jenkinsfiles in workspaces below a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
+        self._environ = environ
         self._clients: list[Client] = []
 
     def start(self, jenkinsfile: str, *, shop: bool = False, **environ: str) -> Client:
@@ -44,6 +45,7 @@ class Jenkins:
             "FAST_DEADLINE": "600",
             "INACTIVITY_TIMEOUT": "120",
             **{name: os.environ[name] for name in ("DOCKER_HOST", "FAST_BASE_IMAGE") if name in os.environ},
+            **self._environ,
             **environ,
         }
         command = [
@@ -64,7 +66,8 @@ class Jenkins:
 
 @pytest.fixture
 def jenkins(tmp_path):
-    controller = Jenkins(tmp_path)
+    # Nothing here is proven by callbacks, so no run waits for late ones.
+    controller = Jenkins(tmp_path, FAST_OOB_WAIT="0")
     yield controller
     controller.close()
 
