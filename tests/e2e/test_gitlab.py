@@ -33,7 +33,7 @@ def gitlab_ci_local():
 
 
 class GitLab:
-    """Runs pipelines below a folder, all with these variables; the component is in a bare repository there."""
+    """Runs pipelines below a folder, all with these variables; the component is in a repository there."""
 
     def __init__(self, folder: Path, program: Path, **variables: str) -> None:
         self.folder = folder
