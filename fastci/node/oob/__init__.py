@@ -115,7 +115,7 @@ async def _arrives(log: Log, word: str, domain: str) -> bool:
     token = (string.ascii_lowercase * 2)[:TOKEN_LENGTH]
     servers = await asyncio.to_thread(_resolvers)
     for server in servers:
-        await ask(server, f"{word}{token}.{domain}")
+        ask(server, f"{word}{token}.{domain}")
     return bool(servers) and await log.wait(lambda: bool(log.of(token)), _ARRIVES_WITHIN)
 
 

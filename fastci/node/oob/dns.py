@@ -6,9 +6,8 @@ Every name of the domain has the node's address, so that what was looked up is t
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import cast
 
 from dnslib import AAAA, NS, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
@@ -61,24 +60,31 @@ class Zone:
             reply.add_auth(RR(self._domain, QTYPE.SOA, rdata=start, ttl=_TTL))
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, zone: Zone) -> None:
-        self._zone = zone
-        self._transport: asyncio.DatagramTransport | None = None
+@contextlib.contextmanager
+def _answer_datagrams(zone: Zone, host: str, port: int) -> Iterator[None]:
+    """A plain socket that the loop watches: closing uvloop after a datagram transport of its own may hang."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(_family(host), socket.SOCK_DGRAM) as listener:
+        listener.setblocking(False)
+        listener.bind((host, port))
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+        def receive() -> None:
+            with contextlib.suppress(OSError):
+                data, address = listener.recvfrom(_LONGEST)
+                answer = zone.answer(data, address[0])
+                if answer:
+                    listener.sendto(answer, address)
 
-    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
-        answer = self._zone.answer(data, address[0])
-        if answer and self._transport is not None:
-            self._transport.sendto(answer, address)
+        loop.add_reader(listener, receive)
+        try:
+            yield
+        finally:
+            loop.remove_reader(listener)
 
 
 @asynccontextmanager
 async def serve_names(zone: Zone, host: str, port: int) -> AsyncIterator[int]:
     """Answer until the end of the block; gives the port. Raises OSError where it cannot be had."""
-    loop = asyncio.get_running_loop()
     open_connections = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,11 +103,8 @@ async def serve_names(zone: Zone, host: str, port: int) -> AsyncIterator[int]:
     server = await asyncio.start_server(talk, host, port, family=_family(host))
     try:
         port = server.sockets[0].getsockname()[1]
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(zone), local_addr=(host, port))
-        try:
+        with _answer_datagrams(zone, host, port):
             yield port
-        finally:
-            transport.close()
     finally:
         server.close()
 
@@ -134,11 +137,8 @@ def address_for(fixed: str, machine: str) -> Callable[[str], str]:
     return address
 
 
-async def ask(server: str, name: str) -> None:
+def ask(server: str, name: str) -> None:
     """Send one question to a name server and wait for no answer: that it comes through is seen elsewhere."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError):
-        transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(server, 53))
-        transport.sendto(DNSRecord.question(name).pack())
-        await asyncio.sleep(0)
-        transport.close()
+    with contextlib.suppress(OSError), socket.socket(_family(server), socket.SOCK_DGRAM) as asking:
+        asking.setblocking(False)
+        asking.sendto(DNSRecord.question(name).pack(), (server, 53))
