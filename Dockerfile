@@ -6,9 +6,9 @@ FROM ${BASE_IMAGE} AS build
 # pip stays behind in this stage: the environment that is copied holds only what runs.
 RUN python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/venv
 COPY pyproject.toml /src/
-# The dependencies alone, so that a changed source does not install them again. Symbols are a third of their
-# size; without strip they stay.
-RUN python3 -c "import tomllib; print('\n'.join(tomllib.load(open('/src/pyproject.toml', 'rb'))['project']['dependencies']))" \
+# The dependencies alone, the driver of a shared store with them, so that a changed source does not install them
+# again. Symbols are a third of their size; without strip they stay.
+RUN python3 -c "import tomllib; p = tomllib.load(open('/src/pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['postgres']))" \
       > /src/requirements.txt \
  && /opt/tools/bin/pip --python /opt/venv/bin/python3 install --quiet --no-cache-dir --disable-pip-version-check \
       --only-binary :all: --requirement /src/requirements.txt \
@@ -29,12 +29,13 @@ FROM ${BASE_IMAGE} AS root
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/fast --shell /usr/sbin/nologin fast \
  && install -d -o fast -g fast /var/lib/fast /opt/reports /opt/custom_extensions /opt/dsl_auths /opt/policies \
  && cd "$(python3 -c "import sysconfig; print(sysconfig.get_path('stdlib'))")" \
- && rm -rf test ensurepip idlelib lib2to3 pydoc_data tkinter turtledemo config-*/*.a site-packages/* \
+ && rm -rf test distutils ensurepip idlelib lib2to3 pydoc_data tkinter turtledemo config-*/*.a site-packages/* \
  && find /usr/sbin -mindepth 1 ! -name nologin -delete \
  && find / -xdev -type f -perm /6000 -delete \
  && cd /usr/share && rm -rf doc info man locale lintian bash-completion python-wheels perl* zoneinfo/right zoneinfo/posix \
- && rm -rf /usr/bin/perl* /usr/lib/*/perl* /usr/lib/*/gconv /usr/bin/apt* /usr/bin/dpkg* /usr/lib/apt \
-      /usr/lib/*/libapt-* /var/lib/apt /var/lib/dpkg/info /var/cache/* /var/log/* /tmp/*
+ && rm -rf /usr/bin/perl* /usr/lib/*/perl* /usr/lib/*/gconv /usr/bin/apt* /usr/bin/dpkg* /usr/bin/gpgv* \
+      /usr/bin/localedef /usr/lib/apt /usr/lib/*/libapt-* /usr/lib/*/libdb-* /usr/lib/*/security \
+      /var/lib/apt /var/lib/dpkg/info /var/cache/* /var/log/* /tmp/*
 
 # One layer of it, so that what was removed weighs nothing.
 FROM scratch

@@ -17,8 +17,7 @@ def choose_runtime(
 ) -> Runtime:
     """The runtime to start nodes with, ready to start them; says which was taken and why.
 
-    `auto` takes the engine if it answers, unless our own image can be neither found nor built there, or the
-    store is a shared one: to keep the image small, the driver for that comes with the package only. Raises
+    `auto` takes the engine if it answers, unless our own image can be neither found nor built there. Raises
     FatalError when what was asked for cannot be had.
     """
     if settings.fast_runtime == "process" and settings.fast_image:
@@ -28,9 +27,6 @@ def choose_runtime(
     embedded = ProcessRuntime(workspace.nodes, environ, waiter)
     if settings.fast_runtime == "process":
         say(f"runtime: process ({embedded.prepare()}), as told")
-        return embedded
-    if settings.fast_runtime == "auto" and settings.shares_store and not settings.fast_image:
-        say(f"runtime: process ({embedded.prepare()}), because the node's image has no driver for FAST_STORE")
         return embedded
     # Imported where it is needed: it is a third of the time that a command takes to start.
     from fastci.lifecycle.container import ContainerRuntime

@@ -50,12 +50,13 @@ def stores(url):
 
 
 @pytest.fixture
-def runners(tmp_path, url):
+def runners(request, tmp_path, url, runtime):
     """Two machines that know nothing of each other but the store."""
+    base_image = request.getfixturevalue("base_image") if runtime == "docker" else ""
     made = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        made.append(Fastci(tmp_path / name, "process"))
+        made.append(Fastci(tmp_path / name, runtime, base_image))
         made[-1].environ |= {"FAST_STORE": url, "WALLARM_API_TOKEN": PASSWORD}
     yield made
     for runner in made:
@@ -153,15 +154,18 @@ def test_store_that_refuses_is_one_error_without_the_secret(url, change):
     assert token not in told
 
 
-def test_record_of_one_runner_is_tested_by_another(runners, target):
+@pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.engine)])
+def test_record_of_one_runner_is_tested_by_another(runners, target, runtime):
     one, two = runners
     recorded = one("record", "--target-uri", target.url, BUILD_ID="b1")
     assert recorded.status == 0, recorded
     proxy = next(line for line in recorded.out.splitlines() if "http_proxy=" in line).partition("=")[2]
     subprocess.run(sending(f"{target.url}/echo?q=1"), check=True, timeout=30, env={"http_proxy": proxy})
     assert one("stop", BUILD_ID="b1").status == 0
-    done = two("test", BUILD_ID="b1", TEST_RUN_POLICY_ID="quick")
+    done = two("test", BUILD_ID="b1")
     assert done.status == 1, done
+    assert f"runtime: {runtime}" in recorded.text
+    assert f"runtime: {runtime}" in done.text
     assert "security tests: failed, 1 vulnerability" in done.text
     assert PASSWORD not in done.text + recorded.text
     nothing = two("test", BUILD_ID="b2")
@@ -217,6 +221,7 @@ def test_nodes_share_one_run_and_survive_the_death_of_one(url, stores, tmp_path)
         assert " of 24 parts were tested by this node" in text
 
 
+@pytest.mark.parametrize("runtime", ["process"])
 def test_finding_accepted_by_one_workflow_passes_in_another(runners):
     one, two = runners
     flaw = made_runs.finding()

@@ -30,9 +30,3 @@ def test_process_with_an_image_is_a_contradiction(choose):
     with pytest.raises(ConfigurationError, match="not usable") as caught:
         choose(FAST_RUNTIME="process", FAST_IMAGE="wallarm/fast")
     assert "FAST_IMAGE" in caught.value.faults[0]
-
-
-def test_process_is_taken_where_the_store_is_shared(choose):
-    runtime, (line,) = choose(FAST_STORE="postgresql://fast@127.0.0.1/x")
-    assert runtime.name == "process"
-    assert "no driver for FAST_STORE" in line
