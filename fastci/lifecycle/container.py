@@ -186,7 +186,7 @@ class ContainerRuntime:
         else:
             options["network_mode"] = attachment.mode
         if attachment.publish:
-            options["extra_hosts"] = {"host.docker.internal": "host-gateway"}
+            options["extra_hosts"] = dict.fromkeys(network.names_of_engine(self._engine_host), "host-gateway")
             if launch.mode is Mode.RECORDING:
                 options["ports"] = {_PORT: (attachment.publish, launch.port or None)}
         return options

@@ -1,5 +1,6 @@
 """Where a node's container is attached, so that it sees the target as the functional tests do."""
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +87,19 @@ def _join(around: Surroundings) -> Attachment:
     return Attachment(
         network=name, publish="127.0.0.1" if around.engine_host == "127.0.0.1" else "0.0.0.0", why=why
     )
+
+
+def names_of_engine(host: str) -> list[str]:
+    """The names under which a node inside an engine must find the machine that it runs on.
+
+    What the engine publishes is at its own name for the tests (docker:dind is `docker`), and names of the job's
+    network mean nothing inside of it.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return ["host.docker.internal", host]
+    return ["host.docker.internal"]
 
 
 def own_container_id(mountinfo: str) -> str:
