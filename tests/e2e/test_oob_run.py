@@ -151,7 +151,8 @@ def test_entity_that_a_parser_fetches_is_found(tmp_path: Path):
         ]
         baselines = record_exchanges(target.origin, requests)
         outcome = run_engine(baselines, [detect("xxe-oob")], tmp_path, FAST_OOB_WAIT="0")
-    assert [(type_, route) for type_, _, route in outcome.found] == [("xxe", "/import")]
+    found = [(type_, route) for type_, _, route in outcome.found]
+    assert found == [("xxe", "/import")], [outcome.lines, outcome.run.checks]
 
 
 def test_late_callback_leads_back_to_its_request(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import html
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,15 +27,21 @@ def run(folder: Path, handler, *requests, setting: str = "auto") -> Outcome:
         return outcome
 
 
-def browsers() -> list[str]:
-    """The profiles that any process on this machine still names."""
+@pytest.fixture(autouse=True)
+def profiles(tmp_path: Path, monkeypatch):
+    """The browsers of this test keep their profiles in its folder, so that others' are told from them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def browsers(folder: Path) -> list[str]:
+    """The profiles in this folder that any process on this machine still names."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        found += [word.decode() for word in words if word.startswith(b"--user-data-dir=/tmp/fast-browser-")]
+        found += [word.decode() for word in words if word.startswith(f"--user-data-dir={folder}/".encode())]
     return found
 
 
@@ -74,7 +81,7 @@ def test_what_runs_is_confirmed_what_a_policy_stops_is_firm_and_no_browser_stays
     assert all(confidence == "confirmed" for confidence, _ in found.values())
     assert all(note.startswith("executed: Chromium ran the call of ") for _, note in found.values())
     assert "/logo.png" not in outcome.asked  # type: ignore[attr-defined]
-    assert browsers() == []
+    assert browsers(tmp_path) == []
     assert not [line for line in outcome.lines if "[warn] no proof" in line]
 
 
@@ -100,4 +107,4 @@ def test_browser_that_does_not_work_is_told_and_changes_nothing(
     assert (finding.confidence, finding.evidence.notes) == ("confirmed", [])
     (line,) = [line for line in outcome.lines if "[warn] no proof by execution" in line]
     assert why in line
-    assert browsers() == []
+    assert browsers(tmp_path) == []
