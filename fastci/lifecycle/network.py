@@ -92,8 +92,8 @@ def _join(around: Surroundings) -> Attachment:
 def names_of_engine(host: str) -> list[str]:
     """The names under which a node inside an engine must find the machine that it runs on.
 
-    What the engine publishes is at its own name for the tests (docker:dind is `docker`), and names of the job's
-    network mean nothing inside of it.
+    What the engine publishes is at its own name for the tests (docker:dind is `docker`), and names of the
+    job's network mean nothing inside of it.
     """
     try:
         ipaddress.ip_address(host)
