@@ -517,6 +517,19 @@ detect: {response: [{body: 'top secret'}]}
     assert hits == 2
 
 
+def test_what_runs_once_in_a_run_runs_where_the_baseline_still_answers(tmp_path: Path):
+    once = XSS.replace("generate:", "collect: [{uniq: [testrun]}]\ngenerate:")
+
+    def handler(asked: Asked) -> Said:
+        return page("gone", status=500) if asked.path == "/ra" else page(asked.query["q"])
+
+    with web_target(handler) as target:
+        asked = [request("GET", f"/r{name}?q=tea") for name in "abc"]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        outcome = run_engine(baselines, [once], tmp_path, WORKERS="1")
+    assert outcome.found == [("xss", "GET_q_value", "/rb")]
+
+
 def test_baseline_without_admitted_points_is_skipped_and_an_empty_run_does_not_pass(tmp_path: Path):
     nothing = tmp_path / "none.yml"
     nothing.write_text("insertion-points: {include: [GET_token]}\n")

@@ -95,6 +95,8 @@ class Scheduler:
         self._share = share
         number, shards = settings.fast_shard
         self._shard = number - 1
+        # Shares and shards decide alike on every baseline, without a word about how each went.
+        self._decides_alone = share.count == 1 and shards == 1
         self._deal = Deal(shards)
         self._phases = frozenset(task.phases)
         scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
@@ -237,7 +239,7 @@ class Scheduler:
         """After a cancelled `work`: add what was not begun to `checks`, as far as that takes no time."""
         end = time.monotonic() + _LISTING_TIME
         # Shares and shards are dealt by what each baseline costs, which has to be worked out.
-        self._only_listing = self._share.count == 1 and self._settings.fast_shard[1] == 1
+        self._only_listing = self._decides_alone
         for source in self._sources.values():
             for _ in source:
                 if time.monotonic() > end:
@@ -404,6 +406,10 @@ class Scheduler:
             self._put_off.append(prepared)
             self._say(f"[info] The {name} is put off: it needs fresh tokens")
             return
+        if self._decides_alone and check.error and not any(row.requests for row in check.rows.values()):
+            # Nothing was attacked: what runs once in a run may yet do so at a later baseline.
+            for job in prepared.jobs:
+                self._memory.release(job.extension)
         if self._journal:
             self._journal.ended(check)
         check.settle()

@@ -54,9 +54,8 @@ def head_end(data: bytes) -> int:
     Bare line feeds count as line ends (RFC 9112, section 2.2).
     """
     end = data.find(b"\r\n\r\n")
-    if end >= 0:
-        bare = data.find(b"\n\n", 0, end)
-        return end + 4 if bare < 0 else bare + 2
+    if end >= 0 and data.find(b"\n\n", 0, end) < 0 and data.find(b"\n\r\n", 0, end + 3) < 0:
+        return end + 4
     blank = _BLANK_LINE.search(data)
     return blank.end() if blank else -1
 
@@ -255,7 +254,8 @@ class RequestHead:
 class ResponseHead:
     """What the proxy must know of a response to `method`; `length` as in RequestHead, or UNTIL_CLOSE.
 
-    A Content-Length that makes no sense leaves the end to the connection: the client is to judge it.
+    A Content-Length that makes no sense leaves the end to the connection, unless the body is chunked: the
+    client is to judge it.
     """
 
     __slots__ = ("keep_alive", "length", "raw", "status")
@@ -267,18 +267,19 @@ class ResponseHead:
             raise BadMessage(f"{raw[:60]!r} is not the beginning of an HTTP/1.x response", 502)
         self.status = int(start[2])
         self.keep_alive = start[1] != b"0"
-        length, chunked = UNTIL_CLOSE, False
+        length, chunked, senseless = UNTIL_CLOSE, False, False
         for connection, counted, coding in _FRAMING.findall(raw.lower(), start.end()):
             if counted:
                 try:
                     length = _length(counted[1:], length)
                 except BadMessage:
-                    length, self.keep_alive = UNTIL_CLOSE, False
-                    break
+                    senseless = True
             elif connection:
                 self.keep_alive = _stays_open(connection[1:], self.keep_alive)
             else:
                 chunked = _is_chunked(coding[1:])
+        if senseless:
+            length, self.keep_alive = UNTIL_CLOSE, False
         opened = method == b"CONNECT" and self.status < 300
         if opened or method == b"HEAD" or self.status in _BODYLESS_STATUS or self.status < 200:
             self.length = 0

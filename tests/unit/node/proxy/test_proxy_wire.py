@@ -37,6 +37,8 @@ def response(*lines: bytes, first: bytes = b"HTTP/1.1 200 OK", method: bytes = b
         (b"GET / HTTP/1.1\r\n\r\nrest\r\n\r\n", 18),
         (b"GET / HTTP/1.1\n\nrest\r\n\r\n", 16),
         (b"GET / HTTP/1.1\nA: b\n\r\nrest", 22),
+        (b"GET / HTTP/1.1\r\nA: b\n\r\nrest\r\n\r\n", 23),
+        (b"GET / HTTP/1.1\r\nA: b\n\r\n\r\nrest", 23),
     ],
 )
 def test_head_end_found_behind_the_first_empty_line(data: bytes, end: int):
@@ -136,6 +138,8 @@ def test_request_inside_a_tunnel_loses_only_the_name_of_the_test():
         (b"HTTP/1.1 200 OK", [], b"GET", UNTIL_CLOSE, False),
         (b"HTTP/1.1 200 OK", [b"Content-Length: 3", b"Content-Length: 4"], b"GET", UNTIL_CLOSE, False),
         (b"HTTP/1.1 200 OK", [b"Transfer-Encoding: gzip"], b"GET", UNTIL_CLOSE, False),
+        (b"HTTP/1.1 200 OK", [b"Content-Length: x", b"Transfer-Encoding: chunked"], b"GET", CHUNKED, False),
+        (b"HTTP/1.1 200 OK", [b"Transfer-Encoding: chunked", b"Content-Length: x"], b"GET", CHUNKED, False),
         (b"HTTP/1.0 200 OK", [b"Content-Length: 3"], b"GET", 3, False),
         (b"HTTP/1.0 200 OK", [b"Content-Length: 3", b"Connection: keep-alive"], b"GET", 3, True),
         (b"HTTP/1.1 200 OK", [b"Content-Length: 3", b"Connection: close"], b"GET", 3, False),
