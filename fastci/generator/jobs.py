@@ -48,11 +48,15 @@ def plan(options: Options) -> Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One script of a job; `ours` when it calls fastci or installs it."""
+    """One script of a job; `ours` when it calls fastci or installs it.
+
+    `apart`: it is told of the proxy, which no later step may be where steps share a shell.
+    """
 
     name: str
     script: str
     ours: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,7 @@ def jobs(platform: str, options: Options) -> list[Job]:
         return [alone, *tail]
     record = [
         ours("Start recording", p.record),
-        Step(name="Run the functional tests", script=p.tests),
+        Step(name="Run the functional tests", script=p.tests, apart=True),
         ours("Stop recording", p.end),
     ]
     return [
@@ -234,7 +238,7 @@ for name in HTTP_PROXY HTTPS_PROXY http_proxy https_proxy; do export "$name=$nod
 for name in SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS; do
   export "$name=$PWD/.fast/ca.pem"
 done
-export NO_PROXY= no_proxy= NODE_USE_ENV_PROXY=1
+export NO_PROXY="" no_proxy="" NODE_USE_ENV_PROXY=1
 JAVA_TOOL_OPTIONS="-Dhttp.proxyHost={host} -Dhttp.proxyPort={port} -Dhttp.nonProxyHosts="
 export JAVA_TOOL_OPTIONS="$JAVA_TOOL_OPTIONS -Dhttps.proxyHost={host} -Dhttps.proxyPort={port}"
 {tests}

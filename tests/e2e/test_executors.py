@@ -10,8 +10,11 @@ from pathlib import Path
 from socket import AF_UNIX, SHUT_WR, create_server, socket
 
 import pytest
+import yaml
 from clients import need
 from jobs import Target, sending
+
+from fastci.generator import generate, read_options
 
 GITLAB = {"GITLAB_CI": "true", "CI_PIPELINE_ID": "812", "CI_JOB_ID": "4711"}
 KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_PORT": "tcp://10.0.0.1:443"}
@@ -149,11 +152,12 @@ def test_docker_executor_with_dind_reaches_a_target_by_the_name_of_the_engine(
     target = Target(gateway)
     try:
         url = target.url.replace(gateway, "docker")
-        given = {
-            "DOCKER_HOST": f"tcp://docker:{road(gateway, certificates).port}", "DOCKER_TLS_VERIFY": "1",
-            "DOCKER_CERT_PATH": str(certificates), "DOCKER_TLS_CERTDIR": str(tmp_path),
-            "FAST_RUNTIME": "auto",
-        }  # fmt: skip
+        options = read_options({"tests": "x", "engine": "dind", "target-uri": url})
+        generated = yaml.safe_load(generate("gitlab", options))[".fast"]["variables"]
+        given = {name: value for name, value in generated.items() if name.startswith("DOCKER_")}
+        assert (given["DOCKER_HOST"], given["DOCKER_CERT_PATH"]) == ("tcp://docker:2376", "/certs/client")
+        given |= {"DOCKER_HOST": f"tcp://docker:{road(gateway, certificates).port}"}
+        given |= {"DOCKER_CERT_PATH": str(certificates), "FAST_RUNTIME": "auto"}
         # The job alone has the name: in a mount namespace of its own.
         inside = f'mount --bind "{hosts}" /etc/hosts && exec "$@"'
         command = [need("unshare"), "--mount", "sh", "-ec", inside, "sh", sys.executable, "-m", "fastci"]
