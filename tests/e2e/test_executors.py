@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from socket import AF_UNIX, SHUT_WR, create_server, socket
+from socket import AF_UNIX, SHUT_RDWR, SHUT_WR, create_server, socket
 
 import pytest
 import yaml
@@ -34,27 +34,28 @@ class Road:
             self._context.verify_mode = ssl.CERT_REQUIRED
             self._context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._open: set[socket] = set()
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
 
     def _serve(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._carry, args=(client,)))
+                self._threads[-1].start()
 
     def _carry(self, client: socket) -> None:
+        self._open.add(client)
         with contextlib.suppress(OSError), client:
-            client.settimeout(120)
-            if self._context is not None:
-                client = self._context.wrap_socket(client, server_side=True)
-            with client, socket(AF_UNIX) as engine:
+            inner = self._context.wrap_socket(client, server_side=True) if self._context else client
+            with inner, socket(AF_UNIX) as engine:
+                self._open |= {inner, engine}
                 engine.connect(self._socket)
-                back = threading.Thread(target=self._pump, args=(engine, client), daemon=True)
+                back = threading.Thread(target=self._pump, args=(engine, inner))
                 back.start()
-                self._pump(client, engine)
-                back.join(120)
+                self._pump(inner, engine)
+                back.join()
 
     @staticmethod
     def _pump(one: socket, other: socket) -> None:
@@ -66,7 +67,12 @@ class Road:
             other.shutdown(SHUT_WR)
 
     def close(self) -> None:
+        for each in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(SHUT_RDWR)
         self._listener.close()
+        for thread in self._threads:
+            thread.join()
 
 
 @pytest.fixture
