@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "e2e"), str(ROOT / "ex
 
 import clients  # noqa: E402
 from test_act import Act  # noqa: E402
-from test_gitlab import SHELL, VERSION, WAIT, GitLab  # noqa: E402
+from test_gitlab import SHELL, VERSION, GitLab  # noqa: E402
 from test_jenkins import Jenkins  # noqa: E402
 from verify import TRUTH, matches  # noqa: E402
 
@@ -146,7 +146,7 @@ def node_image() -> str:
 def make_images(folder: Path) -> None:
     """The shop as an image, which is also the one of its tests and of the client's helpers."""
     engine = docker.from_env()
-    (folder / "wait.py").write_text(WAIT)
+    (folder / "wait.py").write_text(clients.WAIT)
     clients.make_repository(folder / "tree", {}, shop=True)
     (folder / "Dockerfile").write_text(
         f"FROM {BASE}\n"

@@ -1,7 +1,7 @@
 """Job definitions for each CI, and every file of this repository that is made from the table of variables."""
 
 from fastci.generator.artefacts import ARTEFACTS, stale_artefacts, write_artefacts
-from fastci.generator.definitions import FLOWS_OF, PLATFORMS, SERVICES, beside, check, generate
+from fastci.generator.definitions import FLOWS_OF, PLATFORMS, beside, check, generate
 from fastci.generator.detection import Found, detect_project
 from fastci.generator.options import (
     FLOWS,
@@ -22,7 +22,6 @@ __all__ = [
     "NODES",
     "OWN_KEYS",
     "PLATFORMS",
-    "SERVICES",
     "STYLES",
     "Found",
     "Options",

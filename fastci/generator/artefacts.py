@@ -95,7 +95,7 @@ def render_service_component() -> str:
         variables=given,
         recording=[v.name for v in given if Mode.RECORDING in v.modes and v.side is not Side.CI],
         describe=describe,
-        record_script=service_script(options),
+        record_script=service_script("gitlab", options),
     )
 
 

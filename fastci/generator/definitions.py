@@ -12,6 +12,7 @@ from fastci.generator.jobs import (
     jenkins_keys,
     jobs,
     plan,
+    recorder_environment,
     service_script,
     workflow_settings,
 )
@@ -43,8 +44,13 @@ FLOWS_OF = {
     **dict.fromkeys(("circleci", "azure", "bitbucket", "bamboo"), ("run", "jobs", "test")),
 }
 """The flows of the platforms that do not have all."""
-SERVICES = ("gitlab",)
-"""Platforms on which the node can be a service of the job."""
+NO_SERVICES = {
+    "azure": "its services need a Docker Engine on the agent, with which fastci in the job runs the node as "
+    "it is; and no job can have the node's image, as the agent adds a user in it",
+    "jenkins": "it has no services",
+    "bamboo": "it has no services",
+}
+"""Platforms on which the node cannot be a service of the job, and why."""
 ACTIONS = {
     "checkout": "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0",
     "upload": "actions/upload-artifact@330a01c490aca151604b8cf639adc76d48f6c5d4 # v5.0.0",
@@ -66,23 +72,31 @@ def generate(platform: str, options: Options) -> str:
             f"flow: {options.flow} is not made for {platform}",
             hint=f"one of {', '.join(FLOWS_OF[platform])}",
         )
-    if options.node == "service" and platform not in SERVICES:
+    if options.node == "service" and platform in NO_SERVICES:
+        others = ", ".join(name for name in PLATFORMS if name not in NO_SERVICES)
         raise UsageError(
             f"node: service is not made for {platform}",
-            why="its jobs get at no service before their first step, or have none",
-            hint=f"only for {', '.join(SERVICES)}; elsewhere FAST_RUNTIME=process needs no engine either",
+            why=NO_SERVICES[platform],
+            hint=f"only for {others}; elsewhere FAST_RUNTIME=process needs no engine either",
+        )
+    if options.engine == "dind" and platform != "gitlab":
+        raise UsageError(
+            f"engine: dind is not made for {platform}", hint="only for gitlab; leave engine out elsewhere"
         )
     name = {"jenkins": options.style, "gitlab": options.node}.get(platform, "pipeline")
+    if platform == "github" and options.node == "service":
+        name = "service"
     return render(
         f"{platform}/{name}.j2",
         o=options,
         p=plan(options),
-        jobs=jobs(options),
+        jobs=jobs(platform, options),
         environment=environment(platform, options),
         keys=jenkins_keys(options),
         settings=workflow_settings(options),
         gate=SHARD_GATE,
-        record_script=service_script(options),
+        record_script=service_script(platform, options),
+        recorder=recorder_environment(platform, options),
         variable=VARIABLES.__getitem__,
         PATH=PATH,
         USES=ACTIONS,

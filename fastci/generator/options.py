@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -28,6 +29,11 @@ NODES = {
     "job": "fastci in the job carries the node, over a Docker Engine or as a process",
     "service": "the node is a service of the recording job and the image of the testing one",
 }
+ENGINES = {
+    "auto": "the one that the runner offers, if any",
+    "dind": "GitLab: docker:dind as a service of each job",
+}
+NODE_PORT = 8080
 MOST_SHARDS = 100
 
 
@@ -49,6 +55,7 @@ class Options:
     target_port: int = 8000
     job_image: str = "python:3.13"
     node: str = "job"
+    engine: str = "auto"
     shards: int = 1
     branch: str = "main"
     ref: str = "v1"
@@ -59,6 +66,11 @@ class Options:
     def node_image(self) -> str:
         """The image of the node, where a definition must name one."""
         return self.settings.get("FAST_IMAGE", "") or f"ghcr.io/{self.repository}:{self.ref}"
+
+    @property
+    def node_port(self) -> int:
+        """Where a node listens that shares localhost with the target, as services do on several platforms."""
+        return NODE_PORT + 1 if self.target_image and self.target_port == NODE_PORT else NODE_PORT
 
     @property
     def cloud(self) -> bool:
@@ -113,6 +125,7 @@ OWN_KEYS = {
     "target-port": "Port on which that image listens.",
     "job-image": "Image of the jobs, where a platform runs them in images.",
     "node": "; ".join(f"{name}: {about}" for name, about in NODES.items()),
+    "engine": "; ".join(f"{name}: {about}" for name, about in ENGINES.items()),
     "shards": "Testing jobs that share one record.",
     "branch": "Branch whose pushes start the workflow.",
     "ref": "Release of fast-action.",
@@ -159,6 +172,7 @@ def _option_faults(options: Options) -> list[str]:
         ("flow", options.flow, FLOWS),
         ("style", options.style, STYLES),
         ("node", options.node, NODES),
+        ("engine", options.engine, ENGINES),
     ):
         if value not in allowed:
             faults.append(f"{key}: {value!r} is not one of {', '.join(allowed)}")
@@ -170,6 +184,8 @@ def _option_faults(options: Options) -> list[str]:
         faults.append("shards: one record is split over testing jobs, which needs flow: jobs, or flow: test")
     if options.node == "service":
         faults += _service_faults(options)
+    if options.engine == "dind":
+        faults += _dind_faults(options)
     for name in options.settings:
         if VARIABLES[name].secret:
             faults.append(f"{VARIABLES[name].input}: is a secret; keep it in the secret store of the CI")
@@ -197,4 +213,21 @@ def _service_faults(options: Options) -> list[str]:
         )
     if options.cloud:
         faults.append("node: service needs this project's node: wallarm/fast keeps its records in its cloud")
+    return faults
+
+
+def _dind_faults(options: Options) -> list[str]:
+    faults = []
+    if options.node == "service":
+        faults.append("engine: dind and node: service exclude each other: the latter needs no engine")
+    if options.target_image:
+        faults.append(
+            "engine: dind sees no services of the job, so target-image cannot be the target; leave engine "
+            "out: the node is then a process beside it"
+        )
+    host = urlsplit(options.settings.get("TARGET_URI", "")).hostname
+    if host in ("localhost", "127.0.0.1", "::1"):
+        faults.append(
+            f"target-uri: with engine: dind what is published is at http://docker:PORT, not at {host}"
+        )
     return faults

@@ -88,7 +88,9 @@ def load_known(path: Path) -> list[Acceptance]:
 def save_known(path: Path, entries: Iterable[Acceptance]) -> None:
     """Write the file whole or not at all. Raises TechnicalError when it cannot be written."""
     rows = [{name: value for name, value in asdict(entry).items() if value} for entry in entries]
-    text = yaml.safe_dump({"findings": rows}, sort_keys=False, allow_unicode=True, width=100)
+    # PyYAML writes this line break as it is where letters may stay what they are, and reads another one back.
+    plain = not any("\x85" in str(value) for row in rows for value in row.values())
+    text = yaml.safe_dump({"findings": rows}, sort_keys=False, allow_unicode=plain, width=100)
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,32 @@ PRODUCT = (
     "vars",
 )
 LONG = 420.0
+PAGES = """\
+import http.server, urllib.parse
+class Pages(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        body = ("<p>" + query.get("q", ["nothing"])[0] + "</p>").encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("", 8000), Pages).serve_forever()
+"""
+WAIT = """\
+import socket, sys, time
+host, port = sys.argv[1].rsplit(":", 1)
+end = time.monotonic() + 30
+while True:
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+        sys.exit(0)
+    except OSError:
+        if time.monotonic() > end:
+            sys.exit("nobody listens")
+        time.sleep(0.1)
+"""
 
 
 def copy_product(folder: Path) -> Path:

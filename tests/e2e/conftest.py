@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from clients import PAGES, WAIT
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -117,6 +118,26 @@ def supervised_image(engine, standin_image):
     tag = f"{standin_image}-supervised"
     recipe = f"FROM {standin_image}\nENV STANDIN_READY=supervisor\n"
     engine.images.build(fileobj=io.BytesIO(recipe.encode()), tag=tag, forcerm=True)
+    return tag
+
+
+@pytest.fixture(scope="session")
+def ci_image(engine, base_image, tmp_path_factory):
+    """One image for all that a docker job needs: the job, its target, the client's own helpers."""
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "target.py").write_text(PAGES)
+    (folder / "wait.py").write_text(WAIT)
+    (folder / "Dockerfile").write_text(
+        f"FROM {base_image}\n"
+        "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends rsync >/dev/null\n"
+        "COPY target.py wait.py /\n"
+        "EXPOSE 8000\n"
+        'CMD ["python3", "/target.py"]\n'
+    )
+    tag = "fast-action-test/gitlab:1"
+    engine.images.build(path=str(folder), tag=tag, forcerm=True)
+    (folder / "Dockerfile").write_text(f'FROM {tag}\nENTRYPOINT ["python3", "/wait.py"]\n')
+    engine.images.build(path=str(folder), tag=f"{tag}-wait", forcerm=True)
     return tag
 
 

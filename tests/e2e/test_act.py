@@ -11,6 +11,7 @@ import yaml
 from clients import Client, copy_product, example, make_repository, need, node_names, still_there, tool
 from jobs import until
 
+from fastci.generator import generate, read_options
 from fastci.generator.definitions import ACTIONS
 
 pytestmark = pytest.mark.timeout(500)
@@ -78,14 +79,22 @@ class Act:
             self._replaced[ACTIONS[key].split(" ")[0]] = stand_in
 
     def start(
-        self, workflow: str, *, shop: bool = False, image: str = "-self-hosted", **environ: str
+        self,
+        workflow: str,
+        *,
+        shop: bool = False,
+        image: str = "-self-hosted",
+        bind: bool = False,
+        **environ: str,
     ) -> Client:
-        """Run it on this machine, or in containers of an image."""
+        """Run it on this machine, or in containers of an image; `bind`: these have one workspace."""
         repository = make_repository(
             self.folder / f"repository{len(self._clients)}",
             {".github/workflows/fast.yml": workflow},
             shop=shop,
         )
+        if bind:
+            self.artifacts = repository / "artifacts"
         given = {
             "ARTIFACTS": str(self.artifacts),
             "FAST_DEADLINE": "600",
@@ -97,6 +106,7 @@ class Act:
             given.setdefault("FAST_BASE_IMAGE", base)
         command = [tool("act"), "push", "--platform", f"ubuntu-latest={image}", "--pull=false", "--rm"]
         command += ["--no-cache-server", "--workflows", ".github/workflows/fast.yml"]
+        command += ["--bind"] if bind else []
         for name, folder in self._replaced.items():
             command += ["--local-repository", f"{name}={folder}"]
         for name, value in given.items():
@@ -316,6 +326,19 @@ def test_job_in_a_container_tests_a_service_by_its_name(act, job_image, node_ima
     assert "1 baseline request recorded" in client.text
     assert "verdict=passed" in client.text
     assert still_there(node_names(client.text)) == []
+
+
+@pytest.mark.engine
+def test_node_as_a_service_records_and_its_image_tests(act, ci_image, node_image):
+    """Nothing of ours is in the image of the tests."""
+    asking = "python3 -c \"import urllib.request as r; r.urlopen('http://app:8000/echo?q=1')\""
+    values = {"node": "service", "tests": asking, "target-image": ci_image, "target-port": 8000,
+              "job-image": ci_image, "image": node_image, "test-run-policy-id": "quick"}  # fmt: skip
+    client = act.start(generate("github", read_options(values)), image=ci_image, bind=True)
+    assert client.wait() == 1, client.text
+    assert "runtime: process" in client.text
+    assert "security tests: failed, 1 vulnerability" in client.text
+    assert {".html", ".json", ".xml"} <= {path.suffix for path in (act.artifacts / "fast-reports").iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,21 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from socket import AF_UNIX, SHUT_WR, create_server, socket
+from socket import AF_UNIX, SHUT_RDWR, SHUT_WR, create_server, socket
 
 import pytest
+import yaml
 from clients import need
 from jobs import Target, sending
+
+from fastci.generator import generate, read_options
 
 GITLAB = {"GITLAB_CI": "true", "CI_PIPELINE_ID": "812", "CI_JOB_ID": "4711"}
 KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_PORT": "tcp://10.0.0.1:443"}
 
 
 class Road:
-    """The engine's socket, also to be had over TCP; with a folder of certificates over TLS, both proven."""
+    """The engine's socket, also to be had over TCP; with certificates over TLS, both sides proven."""
 
     def __init__(self, host: str, certificates: Path | None = None) -> None:
         self._socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
@@ -31,27 +34,28 @@ class Road:
             self._context.verify_mode = ssl.CERT_REQUIRED
             self._context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._open: set[socket] = set()
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
 
     def _serve(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._carry, args=(client,)))
+                self._threads[-1].start()
 
     def _carry(self, client: socket) -> None:
+        self._open.add(client)
         with contextlib.suppress(OSError), client:
-            client.settimeout(120)
-            if self._context is not None:
-                client = self._context.wrap_socket(client, server_side=True)
-            with client, socket(AF_UNIX) as engine:
+            inner = self._context.wrap_socket(client, server_side=True) if self._context else client
+            with inner, socket(AF_UNIX) as engine:
+                self._open |= {inner, engine}
                 engine.connect(self._socket)
-                back = threading.Thread(target=self._pump, args=(engine, client), daemon=True)
+                back = threading.Thread(target=self._pump, args=(engine, inner))
                 back.start()
-                self._pump(client, engine)
-                back.join(120)
+                self._pump(inner, engine)
+                back.join()
 
     @staticmethod
     def _pump(one: socket, other: socket) -> None:
@@ -63,7 +67,12 @@ class Road:
             other.shutdown(SHUT_WR)
 
     def close(self) -> None:
+        for each in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(SHUT_RDWR)
         self._listener.close()
+        for thread in self._threads:
+            thread.join()
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def road():
 
 
 def certificates_for(name: str, folder: Path) -> Path:
-    """What docker:dind leaves in /certs/client: ca.pem, cert.pem, key.pem; one pair serves both sides."""
+    """What docker:dind leaves in /certs/client: ca.pem, cert.pem, key.pem; here both sides use them."""
     folder.mkdir()
     openssl = need("openssl")
     (folder / "names").write_text(f"subjectAltName=DNS:{name}\n")
@@ -138,9 +147,9 @@ def test_kubernetes_executor_with_dind_in_the_pod_shares_its_network(fastci_dock
 def test_docker_executor_with_dind_reaches_a_target_by_the_name_of_the_engine(
     fastci_docker, engine, road, tmp_path
 ):
-    """The engine is another machine, called `docker`, spoken to over TLS; what it publishes is at that name,
+    """The engine is another machine, called `docker`, spoken to over TLS. What it publishes is at that name,
     for the tests as for the node inside of it."""
-    if os.getuid() != 0:
+    if os.getuid() != 0 and not os.environ.get("FAST_REQUIRE_ENGINE"):
         pytest.skip("NOT RUN: only root can give a job a name for the engine")
     gateway = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
     hosts = tmp_path / "hosts"
@@ -149,17 +158,18 @@ def test_docker_executor_with_dind_reaches_a_target_by_the_name_of_the_engine(
     target = Target(gateway)
     try:
         url = target.url.replace(gateway, "docker")
-        given = {
-            "DOCKER_HOST": f"tcp://docker:{road(gateway, certificates).port}", "DOCKER_TLS_VERIFY": "1",
-            "DOCKER_CERT_PATH": str(certificates), "DOCKER_TLS_CERTDIR": str(tmp_path),
-            "FAST_RUNTIME": "auto",
-        }  # fmt: skip
+        options = read_options({"tests": "x", "engine": "dind", "target-uri": url})
+        generated = yaml.safe_load(generate("gitlab", options))[".fast"]["variables"]
+        given = {name: value for name, value in generated.items() if name.startswith("DOCKER_")}
+        assert (given["DOCKER_HOST"], given["DOCKER_CERT_PATH"]) == ("tcp://docker:2376", "/certs/client")
+        given |= {"DOCKER_HOST": f"tcp://docker:{road(gateway, certificates).port}"}
+        given |= {"DOCKER_CERT_PATH": str(certificates), "FAST_RUNTIME": "auto"}
         # The job alone has the name: in a mount namespace of its own.
         inside = f'mount --bind "{hosts}" /etc/hosts && exec "$@"'
         command = [need("unshare"), "--mount", "sh", "-ec", inside, "sh", sys.executable, "-m", "fastci"]
         done = subprocess.run(
             [*command, *run_words(url)], cwd=fastci_docker.folder, capture_output=True, text=True,
-            timeout=150, env={**fastci_docker.environ, **GITLAB, **given}, check=False,
+            env={**fastci_docker.environ, **GITLAB, **given}, check=False, timeout=150,
         )  # fmt: skip
     finally:
         target.close()

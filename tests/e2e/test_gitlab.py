@@ -152,54 +152,6 @@ def test_component_cancelled_while_the_tests_run_leaves_nothing(gitlab, target):
     until(lambda: not still_there(names), f"the end of {names}", 30)
 
 
-TARGET = """\
-import http.server, urllib.parse
-class Pages(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        body = ("<p>" + query.get("q", ["nothing"])[0] + "</p>").encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-http.server.ThreadingHTTPServer(("", 8000), Pages).serve_forever()
-"""
-WAIT = """\
-import socket, sys, time
-host, port = sys.argv[1].rsplit(":", 1)
-end = time.monotonic() + 30
-while True:
-    try:
-        socket.create_connection((host, int(port)), 1).close()
-        sys.exit(0)
-    except OSError:
-        if time.monotonic() > end:
-            sys.exit("nobody listens")
-        time.sleep(0.1)
-"""
-
-
-@pytest.fixture(scope="session")
-def ci_image(engine, base_image, tmp_path_factory):
-    """One image for all that a docker job needs: the job, its target, the client's own helpers."""
-    folder = tmp_path_factory.mktemp("image")
-    (folder / "target.py").write_text(TARGET)
-    (folder / "wait.py").write_text(WAIT)
-    (folder / "Dockerfile").write_text(
-        f"FROM {base_image}\n"
-        "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends rsync >/dev/null\n"
-        "COPY target.py wait.py /\n"
-        "EXPOSE 8000\n"
-        'CMD ["python3", "/target.py"]\n'
-    )
-    tag = "fast-action-test/gitlab:1"
-    engine.images.build(path=str(folder), tag=tag, forcerm=True)
-    (folder / "Dockerfile").write_text(f'FROM {tag}\nENTRYPOINT ["python3", "/wait.py"]\n')
-    engine.images.build(path=str(folder), tag=f"{tag}-wait", forcerm=True)
-    return tag
-
-
 IN_CONTAINERS = ("--pull-policy", "if-not-present")
 ASKING = (
     "python3 -c \"import urllib.request as r; print(r.urlopen('http://app:8000/echo?q=1').status, '$HOME')\""

@@ -5,10 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clients import ROOT, need, npm_install
+import yaml
+from ci_scripts import READERS, read_jobs
+from clients import ROOT, need, npm_install, tool
 from documented import documented_workflows
 
 GOLDEN = ROOT / "tests" / "golden" / "generator"
@@ -74,3 +77,58 @@ def test_jenkins_library_and_pipelines_raise_no_error_of_groovy_lint(tmp_path: P
     assert errors.pop("broken.groovy"), errors
     assert {name: rules for name, rules in errors.items() if rules} == {}
     assert {"fastSettings.groovy", "fastTesting.groovy"} <= set(errors)
+
+
+def scripts_of(path: Path) -> Iterator[tuple[str, str]]:
+    """The scripts in a definition, each with the first line of a file that its shell reads."""
+    platform, document = path.name.partition("-")[0], yaml.safe_load(path.read_text())
+    if platform == "github":
+        steps = [step for job in document["jobs"].values() for step in job["steps"]]
+        yield from (("#!/bin/bash", step["run"]) for step in steps if "run" in step)
+    else:
+        for job in read_jobs(platform, path.read_text()):
+            for act in job.acts:
+                yield ("#!/bin/sh" if act.shell[0] == "/bin/sh" else "#!/bin/bash"), act.script
+
+
+def test_scripts_of_definitions_raise_no_finding_of_shellcheck(tmp_path: Path):
+    definitions = [path for platform in ("github", *READERS) for path in GOLDEN.glob(f"{platform}-*.yml")]
+    wanted = {(first, text) for path in definitions for first, text in scripts_of(path) if text}
+    assert len(wanted) > 20
+    for number, (first, text) in enumerate(sorted(wanted)):
+        text = text.removeprefix(first).removeprefix(" -e")
+        (tmp_path / f"{number}.sh").write_text(f"{first}\n{text}\n")
+    (tmp_path / "broken.sh").write_text("#!/bin/sh\nrm -rf $HOME/$x\n")
+    # What `.` reads is made by the step before, and the CI sets variables of its own.
+    command = [
+        tool("shellcheck"),
+        "--exclude",
+        "SC1091,SC2154",
+        "--format",
+        "gcc",
+        *map(str, tmp_path.glob("*.sh")),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    found = [line for line in done.stdout.splitlines() if line.strip()]
+    assert any("broken.sh" in line for line in found), done
+    assert [line for line in found if "broken.sh" not in line] == []
+
+
+def test_gitlab_definitions_raise_no_finding_of_gitlab_ci_verify(tmp_path: Path):
+    """Its offline part: the syntax, and shellcheck on every script."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True, timeout=60)
+    environ = {**os.environ, "PATH": f"{Path(tool('shellcheck')).parent}:{os.environ['PATH']}"}
+
+    def verify(text: str) -> str:
+        (tmp_path / ".gitlab-ci.yml").write_text(text)
+        command = [tool("gitlab-ci-verify"), "--no-lint-api", "--shellcheck-flags", "--exclude=SC1091"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, env=environ, cwd=tmp_path
+        )
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+    files = [*sorted(GOLDEN.glob("gitlab-*.yml")), *sorted((ROOT / "examples/gitlab").glob("*.yml"))]
+    assert {path.name: verify(path.read_text()) for path in files} == dict.fromkeys(
+        [p.name for p in files], ""
+    )
+    assert "SC-" in verify((GOLDEN / "gitlab-run.yml").read_text().replace("fastci run --", "rm -rf $x/"))

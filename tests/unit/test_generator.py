@@ -41,9 +41,14 @@ def cases() -> dict[str, tuple[str, dict[str, object]]]:
         found[f"jenkins-scripted-{flow}"] = ("jenkins", {**RICH, "flow": flow, "style": "scripted"})
     found["jenkins-scripted-shards"] = ("jenkins", {**RICH, "shards": 2, "style": "scripted"})
     found["gitlab-test-shards"] = ("gitlab", {**PLAIN, "flow": "test", "shards": 2})
-    found["gitlab-service"] = ("gitlab", {**IMAGE, "node": "service", "prepare": "npm ci"})
-    found["gitlab-service-shards"] = ("gitlab", {**PLAIN, "node": "service", "shards": 2})
-    found["gitlab-service-test"] = ("gitlab", {**IMAGE, "node": "service", "flow": "test"})
+    for platform in ("gitlab", "github", "circleci", "bitbucket"):
+        found[f"{platform}-service"] = (platform, {**IMAGE, "node": "service", "prepare": "npm ci"})
+        found[f"{platform}-service-shards"] = (platform, {**PLAIN, "node": "service", "shards": 2})
+        found[f"{platform}-service-test"] = (platform, {**IMAGE, "node": "service", "flow": "test"})
+    found["gitlab-dind"] = (
+        "gitlab",
+        {**RICH, "flow": "jobs", "engine": "dind", "target-uri": "http://docker:3000"},
+    )
     return found
 
 
@@ -173,14 +178,38 @@ def test_flow_that_a_platform_does_not_have_is_refused():
 
 
 def test_node_as_a_service_is_refused_where_it_cannot_be():
-    with pytest.raises(UsageError, match="node: service is not made for github"):
-        generator.generate("github", generator.read_options({**IMAGE, "node": "service"}))
+    for platform in ("azure", "jenkins", "bamboo"):
+        with pytest.raises(UsageError, match=f"node: service is not made for {platform}") as refused:
+            generator.generate(platform, generator.read_options({**IMAGE, "node": "service"}))
+        assert "services" in refused.value.why
     with pytest.raises(ConfigurationError) as caught:
         generator.read_options({**CLOUD, "node": "service", "flow": "run", "start": "npm start"})
     faults = "\n".join(caught.value.faults)
     assert "needs flow: jobs" in faults
     assert "a target that is a service too" in faults
     assert "wallarm/fast keeps its records in its cloud" in faults
+
+
+def test_engine_as_a_service_is_refused_where_the_target_could_not_be_seen():
+    with pytest.raises(UsageError, match="engine: dind is not made for azure"):
+        generator.generate("azure", generator.read_options({"tests": "npm test", "engine": "dind"}))
+    with pytest.raises(ConfigurationError) as caught:
+        generator.read_options(
+            {**IMAGE, "engine": "dind", "node": "service", "target-uri": "http://localhost"}
+        )
+    faults = "\n".join(caught.value.faults)
+    assert "http://docker:PORT, not at localhost" in faults
+    assert "sees no services of the job" in faults
+    assert "exclude each other" in faults
+
+
+def test_node_that_shares_localhost_with_its_target_leaves_it_its_port():
+    options = generator.read_options({**IMAGE, "node": "service", "target-port": 8080})
+    for platform in ("circleci", "bitbucket"):
+        text = generator.generate(platform, options)
+        assert "FAST_LISTEN: 0.0.0.0:8081" in text.replace('"', "")
+        assert "node=http://127.0.0.1:8081" in text
+    assert "node=http://fast:8080" in generator.generate("github", options)
 
 
 @pytest.mark.parametrize("shards", [0, 101, "many", -1])

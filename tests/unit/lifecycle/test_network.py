@@ -1,7 +1,7 @@
 import pytest
 
 from fastci.errors import UsageError
-from fastci.lifecycle.network import Surroundings, choose_attachment, own_container_id
+from fastci.lifecycle.network import Surroundings, choose_attachment, names_of_engine, own_container_id
 
 OWN = "a" * 64
 
@@ -38,6 +38,11 @@ def test_attachment_to_the_network_the_job_is_on_publishes_nothing():
 def test_attachment_to_host_as_told_shares_only_where_the_engine_is_local():
     assert choose_attachment(Surroundings(wanted="host")).shares
     assert not choose_attachment(Surroundings(wanted="host", local=False, engine_host="docker")).shares
+
+
+def test_names_of_an_engine_are_its_own_and_never_an_address():
+    assert names_of_engine("docker") == ["host.docker.internal", "docker"]
+    assert names_of_engine("10.1.2.3") == names_of_engine("::1") == ["host.docker.internal"]
 
 
 @pytest.mark.parametrize("wanted", ["shopp", "none"])

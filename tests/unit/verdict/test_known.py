@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_runs import finding, run
 
@@ -65,6 +65,7 @@ def test_known_file_written_and_read_same_entries(tmp_path: Path):
 
 @settings(deadline=None)
 @given(reason=st.text(min_size=1), owner=st.text(min_size=1))
+@example(reason="0", owner="0\x850")
 def test_known_file_any_words_survive(tmp_path_factory: pytest.TempPathFactory, reason: str, owner: str):
     path = tmp_path_factory.getbasetemp() / "known.yml"
     one = replace(entry("b" * 32), reason=reason, owner=owner)
