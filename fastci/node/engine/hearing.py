@@ -12,14 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from fastci.node.dsl import Attack, Extension
+from fastci.node.engine.check import Check, Found
 from fastci.node.message import Origin
 from fastci.node.oob import Callback, Log, Offer, Spelling
-
-if TYPE_CHECKING:
-    from fastci.node.engine.check import Check, Found
 
 MOST_WAITING = 100_000
 """Test requests of a run that are remembered; of more the oldest are forgotten, which is said."""
@@ -36,7 +33,7 @@ class Waiting:
     `judged`: a callback of it was looked into, whatever came of that.
     """
 
-    check: "Check"
+    check: Check
     extension: Extension
     point: str
     number: int
@@ -55,8 +52,8 @@ class Undecided:
     DNS_MARKER of the repetition.
     """
 
-    check: "Check"
-    found: "Found"
+    check: Check
+    found: Found
     again: str
     control: str
 
@@ -146,7 +143,7 @@ class Hearing:
             if token in self._waiting:
                 self._waiting[token].judged = True
 
-    def heard(self, check: "Check | None" = None) -> Iterator[Waiting]:
+    def heard(self, check: Check | None = None) -> Iterator[Waiting]:
         """The requests (of one baseline) that were called back and not looked into yet."""
         for token in self.log.heard():
             waiting = self._waiting.get(token)
@@ -170,7 +167,7 @@ class Ear:
     """The hearing of one extension at one point: what a probe asks. Is `dsl.Callbacks`."""
 
     hearing: Hearing
-    check: "Check"
+    check: Check
     extension: Extension
     point: str
     peer: str

@@ -10,7 +10,7 @@ from fastci import results
 from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension, Memory
 from fastci.node.engine.browser import Browser, find_browser
-from fastci.node.engine.check import Check, CheckRunner, Found, Job, NotNow, parts_first
+from fastci.node.engine.check import Check, Found, Job, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.hearing import Hearing, Waiting
 from fastci.node.engine.journal import Journal, JournalPlace
@@ -18,6 +18,7 @@ from fastci.node.engine.observers import Observers
 from fastci.node.engine.oracles.fuzzing import fuzzing
 from fastci.node.engine.people import Company, People
 from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, risk_of, skipped
+from fastci.node.engine.runner import CheckRunner, NotNow
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
