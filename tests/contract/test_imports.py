@@ -1,6 +1,7 @@
 """Who may import whom: the table in ARCHITECTURE.md, held against the code."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -77,6 +78,16 @@ def test_module_uses_no_door_of_another(path: Path):
     if relative != "fastci/cli/__init__.py":
         assert not re.search(r"\bsys\.exit\(", text), f"{relative} exits"
     assert not re.search(r"\byaml\.(unsafe_)?load\(|shell=True|\beval\(", text), relative
+
+
+def test_modules_import_in_no_circle():
+    modules = {f"fastci.{dotted(path)}".rstrip("."): path for path in SOURCES}
+    # A package that a module lies in is imported before it in any case; it hands names on, no more.
+    graph = {
+        name: {i for i in imports(path) if i in modules and not f"{name}.".startswith(f"{i}.")}
+        for name, path in modules.items()
+    }
+    assert list(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_table_names_every_module_that_exists():
