@@ -405,26 +405,30 @@ class Settings:
         "service that it cannot copy files from", REC, ours=True,
     )  # fmt: skip
     fast_link_local: bool = _row(
-        SWITCH, False, "let the proxy reach link-local addresses, where clouds keep their metadata", REC,
-        ours=True,
+        SWITCH, False, "let the proxy and the tests reach link-local addresses, where clouds keep their "
+        "metadata", (*REC, *TEST), ours=True,
     )  # fmt: skip
     fast_target_ca: str = _row(
         ANY, "", "PEM file of the authorities that the target's certificate must come from, or `system` for "
-        "those of this system", REC, ours=True, shown_default="not verified",
+        "those of this system", (*REC, *TEST), ours=True, shown_default="not verified",
     )  # fmt: skip
     fast_target_cert: str = _row(
         ANY, "", "PEM file: client certificate, its key with it, that is shown to targets that ask for one",
-        REC, ours=True,
+        (*REC, *TEST), ours=True,
     )  # fmt: skip
     fast_upstream_proxy: str = _row(
         _text("a URL like http://proxy:3128 or http://name:password@proxy:3128",
               r"http://([^\s:@/?#]+:[^\s@/?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+):[0-9]{1,5}/?"),
-        "", "HTTP proxy through which targets are reached", REC, secret=True, ours=True,
+        "", "HTTP proxy through which targets are reached", (*REC, *TEST), secret=True, ours=True,
         shown_default="reached directly",
     )  # fmt: skip
     fast_no_proxy: str = _row(
         HOSTS, "", "hosts that are reached without `FAST_UPSTREAM_PROXY`, in the forms of `ALLOWED_HOSTS`",
-        REC, ours=True, shown_default="localhost and loopback addresses",
+        (*REC, *TEST), ours=True, shown_default="localhost and loopback addresses",
+    )  # fmt: skip
+    fast_public_targets: str = _row(
+        HOSTS, "", "hosts at public addresses that may be attacked, in the forms of `ALLOWED_HOSTS`; nothing "
+        "is sent to others", TEST, ours=True, shown_default="none",
     )  # fmt: skip
     fast_oob: bool = _row(
         SWITCH, True, "listen for look-ups and requests that test requests make the target do", TEST,

@@ -49,6 +49,7 @@ List<String> call(Map given, List<String> own) {
         targetCa: 'FAST_TARGET_CA',
         targetCert: 'FAST_TARGET_CERT',
         noProxy: 'FAST_NO_PROXY',
+        publicTargets: 'FAST_PUBLIC_TARGETS',
         oob: 'FAST_OOB',
         oobDomain: 'FAST_OOB_DOMAIN',
         oobAddress: 'FAST_OOB_ADDRESS',

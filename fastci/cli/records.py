@@ -18,6 +18,7 @@ from fastci import __version__
 from fastci.cli.options import overlaid
 from fastci.config import parse_settings
 from fastci.errors import TechnicalError, UsageError
+from fastci.node.hosts import HostFilter
 from fastci.node.interchange import (
     parse_curl,
     parse_har,
@@ -27,7 +28,6 @@ from fastci.node.interchange import (
     write_har,
 )
 from fastci.node.interchange.redaction import Redaction
-from fastci.node.proxy.filters import HostFilter
 from fastci.node.route import shape_of
 from fastci.node.store import Baseline, Record, Store
 from fastci.node.surface import differences, surface_of

@@ -73,6 +73,9 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
         say(f"[info] Credentials for every test request from {settings.fast_auths}")
     journal = _journal(settings, store, record, subject_of(settings, record, policy, extensions), say)
     run_id = journal.run_id
+    changes = store.runs_dir / f"{run_id}.changes.jsonl"
+    if not settings.fast_resume:
+        changes.unlink(missing_ok=True)
     name = settings.test_run_name or default_name("TestRun", time.time())
     say(f"[info] Use TestRecord#{record.id} {record.name} for creating TestRun")
     say(f"[info] TestRun#{run_id} {name} created")
@@ -93,6 +96,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             credentials=credentials,
             phases=(part.phase,) if part else None,
             journal=None if part else journal,
+            changes=changes,
         )
 
     async def whole() -> Run:
@@ -116,6 +120,8 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     _keep(store, run)
     if run.complete:
         journal.remove()
+    if changes.is_file():
+        say(f"[info] what was sent that may change something at the target is listed in {changes.name}")
     for path in write_reports(run, reports, report_stem(run), NODE_REPORTS) if reports else ():
         say(f"[info] report {path}")
     say(f"[info] {verdict.rule}: {verdict.reason}" if verdict.rule else f"[info] {verdict.reason}")

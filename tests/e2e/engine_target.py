@@ -214,6 +214,7 @@ def run_engine(
     detects: Sequence[str] = (),
     record: Record | None = None,
     stop_when: Callable[[list[str]], bool] | None = None,
+    changes: Path | None = None,
     **variables: str,
 ) -> Outcome:
     """Run the engine with these extensions (YAML texts, loaded by the real loader) and settings.
@@ -252,6 +253,7 @@ def run_engine(
             policy=load_policy(policy, None),
             say=say,
             stop=stop,
+            changes=changes,
         )
 
     return Outcome(run=uvloop.run(work()), lines=lines)

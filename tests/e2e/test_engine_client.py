@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from engine_target import free_port, raw_server
 
-from fastci.node.engine.client import NoAnswer, Unreachable, WireClient
+from fastci.node.engine.client import NoAnswer, WireClient
+from fastci.node.engine.dial import Unreachable
 from fastci.node.engine.wire import NotHttp
 from fastci.node.message import Origin
 
@@ -274,7 +275,8 @@ def test_plain_target_on_a_tls_origin_is_unreachable():
     run(work())
 
 
-def server_context(folder: Path) -> ssl.SSLContext:
+def server_context(folder: Path, *, days: int = -1) -> ssl.SSLContext:
+    """With a certificate that nobody signed, good until `days` from now; `server.pem` holds its key too."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
     now = datetime.datetime.now(datetime.UTC)
@@ -285,7 +287,7 @@ def server_context(folder: Path) -> ssl.SSLContext:
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=2))
-        .not_valid_after(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .sign(key, hashes.SHA256())
     )
     pem = folder / "server.pem"

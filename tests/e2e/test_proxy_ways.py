@@ -26,8 +26,7 @@ from proxy_rig import (
 from fastci.config import parse_settings
 from fastci.errors import ConfigurationError
 from fastci.node.proxy import Patience
-from fastci.node.proxy.dialer import load_context
-from fastci.node.proxy.upstream import parse_upstream
+from fastci.node.ways import load_context, parse_upstream
 
 Start = Callable[..., Any]
 

@@ -18,7 +18,9 @@ from fastci.node.message import Request, Response
 from fastci.node.route import route_template, shape_of
 from fastci.node.store import Baseline
 
-_READING = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT", b"SEARCH"})
+READING = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT", b"SEARCH"})
+"""Methods that change nothing where a target keeps to their meaning."""
+
 _DESTROYING_PATH = re.compile(
     r"(?:^|[/_.-])(?:log[-_]?o(?:ut|ff)|sign[-_]?o(?:ut|ff)|(?:change|reset|update|forgot)[-_]?(?:password|passwd|pwd)"
     r"|(?:password|passwd|pwd)[-_]?(?:change|reset|update)|delete|destroy|remove|purge|truncate|wipe|drop"
@@ -203,7 +205,7 @@ def phase_of(request: Request, response: Response) -> tuple[Phase, str]:
         cleared = _EXPIRED.search(rest) or not rest.partition(b";")[0].strip(b' "')
         if cleared and name.strip() and name.strip() + b"=" in sent:
             return Phase.DESTROY, f"tested last: its answer ends the cookie {name.strip().decode('latin-1')}"
-    return (Phase.READ if request.method in _READING else Phase.CHANGE), ""
+    return (Phase.READ if request.method in READING else Phase.CHANGE), ""
 
 
 def risk_of(request: Request) -> int:
@@ -212,7 +214,7 @@ def risk_of(request: Request) -> int:
     names = {*_PARAMETER.findall(query), *_PARAMETER.findall(body)}
     telling = sum(_TELLING_NAME.search(name) is not None for name in names)
     static = _STATIC.search(request.target.partition(b"?")[0]) is not None
-    return 3 * min(len(names), 12) + 4 * telling + 5 * (request.method not in _READING) - 20 * static
+    return 3 * min(len(names), 12) + 4 * telling + 5 * (request.method not in READING) - 20 * static
 
 
 def route_of(request: Request) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fastci import __version__, results
@@ -43,12 +44,15 @@ async def run_tests(
     credentials: Credentials | None = None,
     phases: Collection[Phase] | None = None,
     journal: JournalPlace | None = None,
+    changes: Path | None = None,
 ) -> results.Run:
     """Test every baseline that the policy admits and give the results; ends early when `stop` is set.
 
     `credentials` go into every test request. What is done is written to the `journal`, and what that says
     was done before is not done again. With several processes the baselines are read from the record's file,
     not from `baselines`.
+
+    `changes` is the file that what may change something at the target is listed in.
 
     With `phases` only baselines of those are tested, and others see to the rest.
 
@@ -83,6 +87,7 @@ async def run_tests(
             offer=offer,
             phases=tuple(Phase) if phases is None else phases,
             journal=journal,
+            changes=changes,
         )
         processes = processes_of(settings.processes)
         work: Work

@@ -192,6 +192,7 @@ class CheckRunner:
     async def _attack_safely(self, job: Job, point: Point | None) -> None:
         name = point.name if point else ""
         extension = job.extension
+        self._channel.doing = extension.name
         if point and self._check.has(extension.type, point):
             return
         if (extension.name, name) in self._check.done_before:
@@ -307,6 +308,7 @@ class CheckRunner:
 
     async def _look_into(self, waiting: Waiting) -> None:
         extension, name = waiting.extension, waiting.point
+        self._channel.doing = extension.name
         waiting.judged = True
         request = extension.modified(self._request)
         point = next((p for p in list_points(request) if p.name == name), None) if name else None

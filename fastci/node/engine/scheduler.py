@@ -5,19 +5,22 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from fastci import results
 from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension, Memory
 from fastci.node.engine.browser import Browser, find_browser
+from fastci.node.engine.changes import Changes
 from fastci.node.engine.check import Check, Found, Job, parts_first
 from fastci.node.engine.client import WireClient
+from fastci.node.engine.dial import Ways
 from fastci.node.engine.hearing import Hearing, Waiting
 from fastci.node.engine.journal import Journal, JournalPlace
 from fastci.node.engine.observers import Observers
 from fastci.node.engine.oracles.fuzzing import fuzzing
 from fastci.node.engine.people import Company, People
-from fastci.node.engine.plan import Deal, Item, Phase, Plan, Skipped, risk_of, skipped
+from fastci.node.engine.plan import READING, Deal, Item, Phase, Plan, Skipped, risk_of, skipped
 from fastci.node.engine.runner import CheckRunner, NotNow
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
@@ -49,7 +52,10 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be tested and how; the same for every process of a run. Other `phases` are for others."""
+    """What is to be tested and how; the same for every process of a run. Other `phases` are for others.
+
+    `changes` is the file for what may change something at the target.
+    """
 
     settings: Settings
     policy: Policy
@@ -58,6 +64,7 @@ class Task:
     offer: Offer = field(default_factory=Offer)
     phases: Collection[Phase] = tuple(Phase)
     journal: JournalPlace | None = None
+    changes: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +121,8 @@ class Scheduler:
         self._sessions = Sessions(self._scope)
         self._people = People(self._scope)
         self.sender = Sender(
-            WireClient(idle_limit=settings.workers), rate=settings.test_run_rps / share.count
+            WireClient(ways=Ways.of(settings), idle_limit=settings.workers),
+            rate=settings.test_run_rps / share.count,
         )
         self.checks: list[Check | results.BaselineCheck] = []
         self.done = 0
@@ -123,6 +131,7 @@ class Scheduler:
         self._only_listing = False
         place = task.journal
         self._journal = Journal(place, share.index, task.extensions) if place else None
+        self._changes = Changes(task.changes) if task.changes else None
         self._put_off: list[Prepared] = []
         self._alone = False
         self._sources: dict[str, Iterator[Prepared | None]] = {}
@@ -146,6 +155,8 @@ class Scheduler:
             self.sender.client.close()
             if self._journal:
                 self._journal.close()
+            if self._changes:
+                self._changes.close()
 
     def foresee(self, baselines: Iterable[Baseline]) -> list[Prepared]:
         """What `work` would do, in its order, without sending anything; `checks` tells what is left out."""
@@ -209,6 +220,7 @@ class Scheduler:
                 self._sessions,
                 rate=rate,
                 timeout=self._settings.fast_request_timeout,
+                on_sent=partial(self._note_sent, check.item) if self._changes else None,
             ),
             request,
             seed=self._settings.fast_seed,
@@ -219,6 +231,10 @@ class Scheduler:
             browser=self._browser,
             on_unit=partial(self._note_unit, check),
         )
+
+    def _note_sent(self, item: Item, by: str, request: Request, status: int) -> None:
+        if self._changes and (request.method not in READING or item.phase is Phase.DESTROY):
+            self._changes.note(item.baseline.id, by or "control", item.target, request, status)
 
     def _note_unit(
         self, check: Check, extension: Extension, point: str, state: results.PointState, requests: int,

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastci import results
-from fastci.node.engine.client import Unreachable, WireClient
+from fastci.node.engine.client import WireClient
+from fastci.node.engine.dial import Forbidden, Unreachable
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
 from fastci.node.engine.sessions import Sessions
@@ -101,7 +103,7 @@ class _Health:
                     await self._client.connect(self._origin)
                     return
                 except Unreachable as error:
-                    if time.monotonic() + pause > end:
+                    if isinstance(error, Forbidden) or time.monotonic() + pause > end:
                         self.reason = str(error)
                         raise TargetDown(self.reason) from error
                 await asyncio.sleep(pause)
@@ -157,8 +159,9 @@ class Channel:
     """What the check of one baseline sends through: its own pace, time-out and count of requests.
 
     `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
-    `needs_tokens` is the recorded request whose tokens serve only once: they are renewed before each send.
-    `unique` are fields that get a new value in each request but controls.
+    `doing` says what sends at the moment, for `on_sent`, which is told of every request that went out and the
+    status of its answer (0: none). `needs_tokens` is the recorded request whose tokens serve only once: they
+    are renewed before each send. `unique` are fields that get a new value in each request but controls.
     """
 
     def __init__(
@@ -169,7 +172,10 @@ class Channel:
         *,
         rate: float = 0,
         timeout: float = ANSWER_TIMEOUT,
+        on_sent: Callable[[str, Request, int], None] | None = None,
     ) -> None:
+        self.doing = ""
+        self._on_sent = on_sent
         self.target = target
         self.sessions = sessions
         self.timing = sender.timing
@@ -236,12 +242,16 @@ class Channel:
                 await health.refused()
             except OSError as error:
                 self._count()
+                if self._on_sent is not None:
+                    self._on_sent("" if is_control else self.doing, request, 0)
                 failure = str(error)
                 await health.silent(failure)
                 break
             else:
                 self.sent += 1
                 self._meter.total += 1
+                if self._on_sent is not None:
+                    self._on_sent("" if is_control else self.doing, request, response.status)
                 health.silences = 0
                 if is_control or health.sample is None:
                     health.sample = (data, method)

@@ -10,6 +10,7 @@ from fastci import results
 from fastci.config import Settings
 from fastci.node.dsl import Extension
 from fastci.node.engine.client import WireClient
+from fastci.node.engine.dial import Ways
 from fastci.node.engine.run import run_tests
 from fastci.node.engine.scope import Scope
 from fastci.node.policy import Policy
@@ -44,7 +45,7 @@ async def try_extension(
 
 
 async def _recorded(baselines: Iterable[Baseline], settings: Settings) -> list[Baseline]:
-    client = WireClient()
+    client = WireClient(ways=Ways.of(settings))
     scope = Scope.parse(settings.test_run_uri, settings.backend_https_ports)
     found = []
     for number, baseline in enumerate(baselines, 1):

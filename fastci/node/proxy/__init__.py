@@ -1,7 +1,6 @@
 """The recording proxy: in front of the target, invisible to the test tool, everything admitted on record."""
 
 from fastci.node.proxy.authority import Authority, load_authority
-from fastci.node.proxy.filters import HostFilter
 from fastci.node.proxy.listener import Patience, ProxyReport, serve
 
-__all__ = ["Authority", "HostFilter", "Patience", "ProxyReport", "load_authority", "serve"]
+__all__ = ["Authority", "Patience", "ProxyReport", "load_authority", "serve"]

@@ -4,12 +4,10 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from fastci.config import Settings
-from fastci.errors import ConfigurationError
-from fastci.node.proxy.target import Key, Target, TargetError, because
-from fastci.node.proxy.upstream import Tunnel, Upstream
+from fastci.node.proxy.target import Key, Target, TargetError
+from fastci.node.ways import Upstream, because, is_link_local
 
 IDLE_SECONDS = 0.3
 """How long a connection that no client holds is kept.
@@ -18,8 +16,32 @@ Enough for a test tool that connects anew for every request; short, because a se
 nobody else while a connection to it is open, and a direct client would have closed it.
 """
 IDLE_CONNECTIONS = 256
-_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")))
-"""Where clouds answer questions about a machine outside of the link-local ranges."""
+
+
+class Tunnel:
+    """Waits for the answer to CONNECT: `answer` has its first bytes, or fails when none comes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answer: asyncio.Future[bytes] = loop.create_future()
+
+    def on_finished(self, last: bytes) -> None:
+        if not self.answer.done():
+            self.answer.set_result(last)
+
+    def on_failed(self, reason: str) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(ConnectionError(reason))
+
+    def on_piece(self, data: bytes) -> None:
+        # The beginning of a refusal is enough to know that it is one.
+        self.on_finished(data)
+
+    def on_interim(self, data: bytes) -> None: ...
+    def on_upgraded(self, data: bytes) -> None: ...
+    def on_raw(self, data: bytes) -> None: ...
+    def on_raw_end(self) -> None: ...
+    def on_lost(self) -> None: ...
+    def on_target_full(self, is_full: bool) -> None: ...
 
 
 class Dialer:
@@ -82,7 +104,7 @@ class Dialer:
     async def open(self, host: str, port: int, *, plain: bool = False) -> Target:
         """A new connection; `plain` when it is for HTTP without TLS only. Raises TargetError."""
         upstream = self._upstream
-        if not self._link_local and _is_link_local(host):
+        if not self._link_local and is_link_local(host):
             raise TargetError(f"{host} is a link-local address; FAST_LINK_LOCAL=true allows it", 403)
         if upstream is None or upstream.bypass.admits(host):
             return await self._connect(host, port)
@@ -125,7 +147,7 @@ class Dialer:
         if self._is_self(target):
             target.close()
             raise TargetError(f"{where} is this proxy itself", 508)
-        if not self._link_local and isinstance(target.peer, tuple) and _is_link_local(target.peer[0]):
+        if not self._link_local and isinstance(target.peer, tuple) and is_link_local(target.peer[0]):
             target.close()
             raise TargetError(f"{where} is a link-local address; FAST_LINK_LOCAL=true allows it", 403)
         return target
@@ -170,50 +192,3 @@ class Dialer:
             if port == own_port and (peer == own or (own.is_unspecified and here)):
                 return True
         return False
-
-
-def load_context(settings: Settings) -> ssl.SSLContext:
-    """How TLS is spoken with targets.
-
-    Their certificates are not verified unless FAST_TARGET_CA asks for it: what is tested wears self-signed
-    ones, and whoever could stand between the node and its target is in the test network already.
-    Raises ConfigurationError for files that do not work.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_alpn_protocols(["http/1.1"])
-    if settings.fast_target_ca:
-        _load("FAST_TARGET_CA", settings.fast_target_ca, lambda path: _trust(context, path))
-    else:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        # A target in a test network may be as old as it likes.
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-        context.options |= 0x4  # SSL_OP_LEGACY_SERVER_CONNECT, which the ssl module names from 3.12 on
-    if settings.fast_target_cert:
-        _load("FAST_TARGET_CERT", settings.fast_target_cert, context.load_cert_chain)
-    return context
-
-
-def _trust(context: ssl.SSLContext, path: str) -> None:
-    if path == "system":
-        context.load_default_certs()
-    else:
-        context.load_verify_locations(path)
-
-
-def _load(name: str, path: str, load: Callable[[str], None]) -> None:
-    try:
-        load(path)
-    except OSError as error:
-        raise ConfigurationError([f"{name}={path!r} cannot be used{because(error)}"]) from error
-
-
-def _is_link_local(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return address.is_link_local or address in _METADATA

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 
 from fastci.config import Settings
 from fastci.errors import ConfigurationError, TechnicalError
+from fastci.node.hosts import HostFilter
 from fastci.node.proxy.advice import advise
 from fastci.node.proxy.authority import Authority
-from fastci.node.proxy.dialer import Dialer, load_context
-from fastci.node.proxy.filters import HostFilter
+from fastci.node.proxy.dialer import Dialer
 from fastci.node.proxy.journal import Journal
 from fastci.node.proxy.place import Places
 from fastci.node.proxy.relay import Proxy
 from fastci.node.proxy.source import Source
-from fastci.node.proxy.target import because
-from fastci.node.proxy.upstream import parse_upstream, render_credentials
 from fastci.node.store import Recorder
+from fastci.node.ways import because, load_context, parse_upstream, render_credentials
 
 Say = Callable[[str], None]
 

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
+from fastci.node.hosts import HostFilter
 from fastci.node.proxy.advice import Traffic
 from fastci.node.proxy.authority import Authority
 from fastci.node.proxy.connection import Connection
 from fastci.node.proxy.dialer import Dialer
-from fastci.node.proxy.filters import HostFilter
 from fastci.node.proxy.journal import Journal
 from fastci.node.proxy.place import Place, Places
 from fastci.node.proxy.target import Target, TargetError

@@ -1,13 +1,13 @@
 """A connection to the target application: sends requests, reads the framing of responses, passes bytes on."""
 
 import asyncio
-import os
 import ssl
 from dataclasses import dataclass
 from typing import Protocol
 
 from fastci.node.proxy.connection import Connection
 from fastci.node.proxy.wire import HEAD_LIMIT, UNTIL_CLOSE, BadMessage, Body, ResponseHead, head_end
+from fastci.node.ways import because
 
 
 class TargetError(Exception):
@@ -231,13 +231,3 @@ class Target(Connection):
         self.close()
         if user:
             user.on_failed(reason)
-
-
-def because(error: Exception | None) -> str:
-    """`: reason` to end a message with, empty when there is none."""
-    if error is None:
-        return ""
-    number = getattr(error, "errno", None) or 0
-    # The loops wrap the system's words in their own; numbers of name resolution are below zero.
-    text = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
-    return f": {text}" if text else ""

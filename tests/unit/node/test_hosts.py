@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastci.node.proxy import HostFilter
+from fastci.node.hosts import HostFilter
 
 
 @pytest.mark.parametrize(
