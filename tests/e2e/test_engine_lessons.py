@@ -250,3 +250,22 @@ def test_field_that_must_be_new_gets_new_values(tmp_path: Path, tells: bool, rep
         outcome = run_engine(record, [], tmp_path, detects=["xss-html"])
     found = [("xss", "POST_FORM_URLENCODED_text_value", "/products/add")]
     assert outcome.found == ([] if repaired else found)
+
+
+def test_field_that_must_be_new_is_looked_for_where_its_change_breaks_the_document(tmp_path: Path):
+    """The text of a query holds the value that a page shows: spoilt, it holds no value any more."""
+
+    def notes(asked: Asked) -> Said:
+        if asked.path == "/notes":
+            return Said(body="<ul><li>strong tea</li></ul>")
+        return Said(body='{"data": {"add": 1}}', headers={"Content-Type": "application/json"})
+
+    query = json.dumps({"query": 'mutation{add(text:"strong tea")}'})
+    with web_target(notes) as target:
+        asked = [
+            request("POST", "/graphql", query, Content_Type="application/json"),
+            request("GET", "/notes"),
+        ]
+        outcome = run_engine(record_exchanges(target.origin, asked), [], tmp_path, detects=["xss-html"])
+    assert [check.error for check in outcome.run.checks] == ["", ""]
+    assert outcome.run.state == "passed"

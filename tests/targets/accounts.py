@@ -214,6 +214,16 @@ def register_repeating(request: Request) -> Response:
     return answer({"is_admin": False, **inputs(request)}, 201)
 
 
+_CREDIT = {"credit": 0}
+
+
+def profile(request: Request) -> Response:
+    """Keeps whatever fields it is sent, and tells all that it keeps."""
+    given = {key: value for key, value in inputs(request).items() if value != ""}
+    _CREDIT.update(credit=int(given.get("credit", _CREDIT["credit"])))
+    return answer({"id": 9, **given, **_CREDIT})
+
+
 def _whole(
     detect: str,
     flaw: str,
@@ -256,5 +266,6 @@ PAIRS = (
     ),
     _whole("idor-object", "the next number", person, person_own, get("/people/7", Cookie=_ANN)),
     _whole("mass-fields", "whatever is sent", register, register_named, _NEW),
+    _whole("mass-fields", "whatever is sent, and kept", profile, register_repeating, _NEW),
     _whole("mass-fields", "not merely repeated", register, register_repeating, _NEW),
 )

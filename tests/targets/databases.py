@@ -122,6 +122,25 @@ def insert(request: Request) -> Response:
         return _list(database.execute("SELECT text FROM note").fetchall())
 
 
+def log(request: Request) -> Response:
+    """Stores a text and shows nothing of it, nor why that did not work."""
+    return _logged(f"INSERT INTO note VALUES ('{inputs(request)['name']}', 'now')", ())
+
+
+def log_bound(request: Request) -> Response:
+    return _logged("INSERT INTO note VALUES (?, 'now')", (inputs(request)["name"],))
+
+
+def _logged(statement: str, values: tuple[object, ...]) -> Response:
+    with sqlite3.connect(":memory:") as database:
+        database.execute("CREATE TABLE note (text TEXT, at TEXT)")
+        try:
+            database.execute(statement, values)
+        except sqlite3.Error:
+            return page("<p>Something went wrong.</p>", 500)
+    return page("<p>Thank you.</p>")
+
+
 def insert_bound(request: Request) -> Response:
     with sqlite3.connect(":memory:") as database:
         database.execute("CREATE TABLE note (text TEXT)")
@@ -261,6 +280,14 @@ PAIRS = (
         point="GET_name_value",
         broken=insert,
         repaired=insert_bound,
+    ),
+    Pair(
+        detect="sqli-concat",
+        flaw="text of which nothing is shown",
+        request=_NAME,
+        point="GET_name_value",
+        broken=log,
+        repaired=log_bound,
     ),
     Pair(
         detect="sqli-time",

@@ -85,6 +85,17 @@ def named_by_settings(request: Request) -> Response:
     return page('<a href="https://target.example/reset?key=1">Set a new password</a>')
 
 
+def named_in_data(request: Request) -> Response:
+    host = (request.get(b"x-forwarded-host") or b"target.example").decode("latin-1")
+    return answer({"sent": True, "link": f"https://{host}/reset?key=1"})
+
+
+def named_as_data(request: Request) -> Response:
+    """Tells what it was sent, as a service for debugging does; its links are its own."""
+    host = (request.get(b"x-forwarded-host") or request.get(b"host") or b"").decode("latin-1")
+    return answer({"X-Forwarded-Host": host, "link": "https://target.example/reset?key=1"})
+
+
 # GraphQL
 
 
@@ -138,6 +149,7 @@ PAIRS = (
     _pair("cors-origin", "every origin", any_origin, one_origin),
     _pair("cors-null", "every origin", any_origin, one_origin),
     _pair("host-poisoning", "links", named_by_request, named_by_settings),
+    _pair("host-poisoning", "links in data", named_in_data, named_as_data),
     _pair(
         "graphql-introspection",
         "open",

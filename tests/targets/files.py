@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from fastci.node.message import Request, Response
-from targets.kit import Handler, Pair, get, inputs, page, path_of
+from targets.kit import Handler, Pair, answer, get, inputs, page, path_of
 
 _DOCS = Path(tempfile.gettempdir())
 _WINDOWS = {
@@ -27,6 +27,12 @@ def _read(path: str | Path) -> Response:
 
 def joined(request: Request) -> Response:
     return _read(_DOCS / inputs(request)["file"])
+
+
+def encoded(request: Request) -> Response:
+    """What is found comes in a field of the answer, in Base64."""
+    found = joined(request)
+    return answer({"content": base64.b64encode(found.body).decode()}, found.status)
 
 
 def pasted(request: Request) -> Response:
@@ -145,6 +151,7 @@ _STATIC = get("/static/shop.css")
 PAIRS = (
     _pair("ptrav-unix", "joined", joined),
     _pair("ptrav-unix", "pasted", pasted),
+    _pair("ptrav-unix", "given in Base64", encoded),
     _pair("ptrav-unix", "steps taken out once", stripped_once),
     _pair("ptrav-unix", "decoded twice", decoded_twice),
     _pair("ptrav-unix", "name ended by NUL", ended_by_nul),

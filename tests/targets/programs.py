@@ -98,6 +98,14 @@ def _node(code: str) -> Handler:
     return _program("node", "-e", f"{read} try {{ console.log({code}) }} catch (e) {{ console.log('no') }}")
 
 
+def _node_quietly(code: str) -> Handler:
+    """Evaluates, with a clock that goes on by itself, and shows nothing."""
+    fast = "let ms = 0; const Date = {now: () => (ms += 250)};"
+    read = "const v = require('fs').readFileSync(0, 'utf8');"
+    told = "console.error('slept ' + Math.floor(ms / 1000)); console.log('Thank you.')"
+    return _program("node", "-e", f"{fast} {read} try {{ {code} }} catch (e) {{ }} {told}")
+
+
 def _python_quietly(request: Request) -> Response:
     """Evaluates, with a clock that does not wait, and shows nothing."""
     from contextlib import suppress
@@ -191,6 +199,9 @@ PAIRS: tuple[Pair, ...] = (
     _command("rce-oob", "separators taken out", without_semicolons, filtered),
     _command("rce-jndi-oob", "lookups in a log", logging, previewing),
     _code("rce-eval-time", "Python", _python_quietly, _python_literal),
+    _code("rce-eval-time", "JavaScript", _node_quietly("eval(v)"), _data),
+    _code("rce-eval-time", "JavaScript, between two values", _node_quietly("eval(`1 > ${v} 2`)"), _data),
+    _code("rce-eval-time", "JavaScript, in quotes", _node_quietly("eval(`1 == '${v}'`)"), _data),
     _code("rce-python", "expression", _python("VALUE"), _python_literal),
     _code("rce-python", "inside a call", _python("len('VALUE') and 'VALUE'"), _calculator),
     _code("rce-ruby", "single quotes", _ruby, _calculator),
@@ -203,5 +214,5 @@ PAIRS: tuple[Pair, ...] = (
     _code("rce-node", "template", _node("eval('`' + v + '`')"), _data),
 )
 
-NEEDS = {"rce-php": "php", "xxe-error": "php", "rce-node": "node"}
+NEEDS = {"rce-php": "php", "xxe-error": "php", "rce-node": "node", "rce-eval-time": "node"}
 """Programs that not every machine has: their detects are only tried where they are."""

@@ -90,7 +90,8 @@ CONTEXTS: list[tuple[str, str, str, set[str]]] = [
     ("sqli-or", "SELECT name FROM tea WHERE name = 'VALUE' AND cents = 1", "Assam", set()),
     ("sqli-order", "SELECT name FROM tea ORDER BY VALUE", "name", set()),
     ("sqli-order", "SELECT name FROM tea ORDER BY VALUE", "cents desc", set()),
-    ("sqli-concat", TEXT, "Assam", {"mariadb"}),
+    ("sqli-concat", TEXT, "Assam", set()),
+    ("sqli-concat", "INSERT INTO note SELECT 'VALUE'", "hello", {"mariadb"}),
 ]
 
 

@@ -12,6 +12,9 @@ from fastci.node.points import Point
 
 _NO_EFFECT = "no extension of this type applies here"
 _NOT_REACHED = "the test set ended before it was tried"
+_FEIGNED = {"rce": frozenset({"nosqli", "sqli", "ssti"})}
+"""By type: which others a flaw can feign. Code at a point calculates, compares and calls by itself."""
+_FEIGNS = "it could do what such a flaw does"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,12 +91,22 @@ class Check:
         return self.rows.setdefault((point or "*", kind), Row())
 
     def has(self, kind: str, point: Point) -> bool:
-        """Whether such a flaw is known here, or in a part of what this point holds."""
+        """Whether such a flaw is known here, or in a part of what this point holds.
+
+        A worse one that could feign it counts too: it is noted as the reason that this one was not tried.
+        """
         parts = _parts_of(point.name)
-        return any(
-            f.extension.type == kind and (f.point == point.name or f.point.startswith(parts))
-            for f in self.found
-        )
+        for f in self.found:
+            if f.point == point.name or f.point.startswith(parts):
+                if f.extension.type == kind:
+                    return True
+                if kind in _FEIGNED.get(f.extension.type, ()):
+                    row = self.row(point.name, kind)
+                    row.reason = (
+                        row.reason if row.requests else f"{f.extension.type} is proven there: {_FEIGNS}"
+                    )
+                    return True
+        return False
 
     def broken(self, extension: Extension, point: str, error: Exception) -> None:
         """A mistake in one extension must not end the run: it is a technical failure of this check."""

@@ -166,7 +166,9 @@ class CheckRunner:
 
         async def is_kept(request: Request) -> bool:
             word = markers.fresh().text.encode()
-            point = next(p for p in list_points(request) if p.name == name)
+            point = next((p for p in list_points(request) if p.name == name), None)
+            if point is None:
+                return False
             await self._channel.send(point.write(point.value + word), is_control=True)
             pages = [await self._channel.send(page) for page in item.observers[name]]
             return any(word in decoded_body(page.response) for page in pages)

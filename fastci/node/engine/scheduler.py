@@ -375,7 +375,9 @@ class Scheduler:
             return skipped(
                 item, "no extension applies to it" if admitted else "the policy admits no point of it"
             )
-        for kind in dict.fromkeys(e.type for e in modifying):
+        for kind in dict.fromkeys(e.type for e in modifying if e.whole):
+            check.expect("*", kind)
+        for kind in dict.fromkeys(e.type for e in modifying if not e.whole):
             for point in policy.admitted(points, kind) if kind in policy.by_type else admitted:
                 check.expect(point.name, kind)
         company = self._people.company(item.target.origin, request)

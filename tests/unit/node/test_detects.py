@@ -158,6 +158,7 @@ DRIVERS = {
         "java.lang.NumberFormatException: x\n\tat java.lang.Integer.parseInt(Integer.java:652)\n",
         "\tat com.example.Shop$Cart.add(Shop.kt:12)\n",
         "TypeError: x\n    at Object.get (/srv/app/index.js:10:5)\n    at node:internal/main:12:3\n",
+        "<pre>TypeError<br> &nbsp; &nbsp;at /srv/index.js:10:5<br> &nbsp; &nbsp;at node:internal/main:1:2",
         "   at Shop.Cart.Add(String name) in C:\\shop\\Cart.cs:line 12\n",
         "<b>Fatal error</b>:  Uncaught TypeError: x in <b>/srv/a.php</b> on line <b>3</b>",
         "Stack trace:\n#0 /srv/a.php(12): add()\n#1 {main}",

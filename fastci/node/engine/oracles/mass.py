@@ -1,8 +1,9 @@
 """Oracle `mass`: a field that the request should not set is set by it.
 
 Which fields there are the target tells itself: members of its answer, named like a right or a balance, that
-the request does not send. Sent along with another value they must come back with just that, for two values;
-a field with a name made up must not come back, or the target merely repeats what it is sent.
+the request does not send. Sent along with another value they must come back with just that, for two values. A
+field with a name made up must not come back, or the target merely repeats what it is sent; unless the
+recorded request, sent next, is answered with the value that was set: then it was kept.
 """
 
 import json
@@ -51,7 +52,9 @@ async def decide_mass(probe: Probe, attack: Attack) -> results.Evidence | None:
             if (key, other) not in [(k, _as(v, other)) for k, v in _members(reply.response)]:
                 break
             shown.append(reply)
-        if len(shown) < 2 or await _repeats(probe, request, base):
+        if len(shown) < 2:
+            continue
+        if await _repeats(probe, request, base) and not await _keeps(probe, request, base, key, value):
             continue
         return results.Evidence(
             payload=f"{key}={_others(value, probe)[0]}",
@@ -92,6 +95,16 @@ async def _repeats(probe: Probe, request: Request, base: Reply) -> bool:
     made_up = probe.markers.fresh()
     reply = await probe.channel.send(_along(_fresh(probe, request, base), made_up.text, made_up.result))
     return made_up.text.encode() in decoded_body(reply.response)
+
+
+async def _keeps(probe: Probe, request: Request, base: Reply, key: str, value: Any) -> bool:
+    """Whether a field is still as it was set when the next request does not send it; for both values."""
+    for other in _others(value, probe):
+        await probe.channel.send(_along(_fresh(probe, request, base), key, other))
+        reply = await probe.channel.send(_fresh(probe, request, base))
+        if (key, other) not in [(k, _as(v, other)) for k, v in _members(reply.response)]:
+            return False
+    return True
 
 
 def _others(value: Any, probe: Probe) -> list[Any]:

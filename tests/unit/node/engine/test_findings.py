@@ -44,6 +44,16 @@ def check(sequence: int, target: str, *found: tuple[str, str], host: str = "shop
     return made
 
 
+def test_code_that_runs_at_a_point_explains_what_it_could_feign_there():
+    one = check(1, "/calc?n=1&m=1", ("rce", "GET_n_value"))
+    n, m = (p for p in list_points(one.item.baseline.request) if p.name in ("GET_n_value", "GET_m_value"))
+    for kind in ("rce", "sqli", "nosqli", "ssti"):
+        assert one.has(kind, n)
+        assert not one.has(kind, m)
+    assert not one.has("xss", n)
+    assert one.row("GET_n_value", "sqli").reason.startswith("rce is proven there")
+
+
 def test_same_type_point_and_route_is_one_finding_with_every_place():
     checks = [
         check(2, "/items/7?q=1", ("xss", "GET_q_value")),
