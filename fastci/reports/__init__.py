@@ -11,6 +11,7 @@ from pathlib import Path
 from fastci.errors import TechnicalError, UsageError
 from fastci.reports import codequality, curl, gitlab, html, json, junit, markdown, pytest_file, sarif, txt
 from fastci.reports.redact import redacted
+from fastci.reports.view import View
 from fastci.results import Run
 
 __all__ = ["REPORTS", "Report", "redacted", "safe_name", "write_reports"]
@@ -20,15 +21,23 @@ __all__ = ["REPORTS", "Report", "redacted", "safe_name", "write_reports"]
 class Report:
     """One format. Its file is the stem, a period and `suffix`; `fixed` is its name among the latest reports.
 
-    `render` gives the text of the file. `located` formats point at lines of the repository: their `render`
-    takes `job_file` too, the file to point at for a finding that no known test reaches.
+    `located` formats point at lines of the repository: they want to know which file to point at for a
+    finding that no known test reaches.
     """
 
     name: str
     suffix: str
     fixed: str
-    render: Callable[..., str]
+    rendering: Callable[..., str]
     located: bool = False
+
+    def render(self, run: Run, *, job_file: str = "") -> str:
+        """The text of the file. `job_file` is for located formats; empty takes the format's own default."""
+        return self.render_view(View(run), job_file=job_file)
+
+    def render_view(self, view: View, *, job_file: str = "") -> str:
+        """The same for a run that several formats are made of."""
+        return self.rendering(view, job_file=job_file) if self.located else self.rendering(view)
 
 
 REPORTS: Mapping[str, Report] = {
@@ -77,13 +86,12 @@ def write_reports(
     cannot be written, or when a format failed, after the others were written.
     """
     chosen = [_report(name) for name in formats]
-    if redact:
-        run = redacted(run)
+    view = View(redacted(run) if redact else run)
     written: list[Path] = []
     broken: list[str] = []
     for report in chosen:
         try:
-            text = report.render(run, job_file=job_file) if report.located else report.render(run)
+            text = report.render_view(view, job_file=job_file)
         except Exception as error:  # a fault in one format must not take the others from the user
             broken.append(f"{report.name}: {type(error).__name__}: {error}")
             continue

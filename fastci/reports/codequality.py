@@ -8,17 +8,18 @@ import json
 
 from fastci.reports.plain import one_line
 from fastci.reports.source import sources_of
-from fastci.reports.summary import ordered, with_ordinals
-from fastci.results import Run, Severity
+from fastci.reports.view import View
+from fastci.results import Severity
 
 JOB_FILE = ".gitlab-ci.yml"
 _SEVERITY: dict[Severity, str] = {"high": "critical", "medium": "major", "low": "minor"}
 
 
-def render(run: Run, *, job_file: str = "") -> str:
+def render(view: View, *, job_file: str = "") -> str:
     """The list of findings, empty without any. `job_file`: where findings without a known test are shown."""
     entries = []
-    for finding, ordinal in with_ordinals(ordered(run.findings)):
+    for shown in view.findings:
+        finding = shown.finding
         source = sources_of(finding, job_file or JOB_FILE)[0]
         entries.append(
             {
@@ -27,7 +28,7 @@ def render(run: Run, *, job_file: str = "") -> str:
                 "check_name": f"fast/{finding.type}",
                 "description": f"{one_line(finding.title)}: {one_line(finding.place.method, 20)} "
                 f"{one_line(finding.route)}, point {one_line(finding.point)}",
-                "fingerprint": finding.fingerprint + f"-{ordinal}" * (ordinal > 1),
+                "fingerprint": shown.fingerprint + f"-{shown.ordinal}" * (shown.ordinal > 1),
                 "severity": _SEVERITY[finding.severity],
                 "location": {"path": source.path, "lines": {"begin": source.line}},
             }

@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator
 
 from fastci.reports.plain import count, one_line
-from fastci.reports.summary import ordered, type_name
-from fastci.results import Finding, Run
+from fastci.reports.summary import type_name
+from fastci.reports.view import Shown, View
 
 _HEAD = """\
 #!/usr/bin/env bash
@@ -29,23 +29,24 @@ esac
 _MARK = re.compile(r"REDACTED-(\d+)")
 
 
-def render(run: Run) -> str:
-    findings = ordered(run.findings)
-    head = _HEAD.format(name=one_line(run.name), number=count(len(findings), "finding"))
+def render(view: View) -> str:
+    findings = view.findings
+    head = _HEAD.format(name=one_line(view.run.name), number=count(len(findings), "finding"))
     return "\n".join([head, *_functions(findings), _TAIL.format(number=len(findings))])
 
 
-def _functions(findings: list[Finding]) -> Iterator[str]:
+def _functions(findings: list[Shown]) -> Iterator[str]:
     yield "list() {"
     yield "  :"
-    for number, finding in enumerate(findings, 1):
+    for number, shown in enumerate(findings, 1):
+        finding = shown.finding
         what = f"{type_name(finding.type)}: {one_line(finding.place.method, 20)} {one_line(finding.route)}"
         line = f"{number:>4}  {finding.severity:<6}  {what}, {one_line(finding.point)}"
         yield f"  echo {shlex.quote(line)}"
     yield "}"
-    for number, finding in enumerate(findings, 1):
+    for number, shown in enumerate(findings, 1):
         yield f"finding_{number}() {{"
-        yield f"  {with_secrets(finding.curl)}"
+        yield f"  {with_secrets(shown.curl)}"
         yield "}"
     yield ""
 

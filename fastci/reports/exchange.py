@@ -3,21 +3,29 @@
 import re
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from fastci.reports.plain import text_of
-from fastci.results import Finding
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,200}\r?\n")
 _MOST_INFLATED = 4_000_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message taken apart as far as it can be; of bytes that are no HTTP everything is the start line."""
+    """A message taken apart as far as it can be; of bytes that are no HTTP everything is the start line.
+
+    The body begins at `body_at` of `data`: it may be large, and is cut out when it is asked for.
+    """
 
     start: str
     fields: list[tuple[str, str]]
-    body: bytes
+    data: bytes
+    body_at: int
+
+    @property
+    def body(self) -> bytes:
+        return self.data[self.body_at :]
 
     @property
     def method(self) -> str:
@@ -40,10 +48,16 @@ class Message:
     def readable(self) -> bytes:
         """The body as a person reads it, without chunks and compression where they can be taken off."""
         body = self.body
-        if "chunked" in self.get("transfer-encoding").lower():
+        chunked, packed = self._codings
+        if chunked:
             body = _without_chunks(body)
-        coding = self.get("content-encoding").lower()
-        return _inflated(body) if coding in ("gzip", "x-gzip", "deflate") else body
+        return _inflated(body) if packed else body
+
+    @cached_property
+    def _codings(self) -> tuple[bool, bool]:
+        """Whether the body is in chunks, and whether it is compressed in a way that can be undone here."""
+        chunked = "chunked" in self.get("transfer-encoding").lower()
+        return chunked, self.get("content-encoding").lower() in ("gzip", "x-gzip", "deflate")
 
 
 def _without_chunks(body: bytes) -> bytes:
@@ -69,12 +83,16 @@ def _inflated(body: bytes) -> bytes:
 
 def read_message(data: bytes) -> Message:
     """Take a message apart (RFC 9112, section 2.1); never fails."""
-    head, separator, body = data.partition(b"\r\n\r\n")
-    if not separator:
-        head, _, body = data.partition(b"\n\n")
-    start, *lines = text_of(head).replace("\r\n", "\n").split("\n")
+    end = data.find(b"\r\n\r\n")
+    body_at = end + 4
+    if end < 0:
+        end = data.find(b"\n\n")
+        body_at = end + 2
+    if end < 0:
+        end = body_at = len(data)
+    start, *lines = text_of(data[:end]).replace("\r\n", "\n").split("\n")
     fields = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-    return Message(start=start, fields=[field for field in fields if field[0]], body=body)
+    return Message(start=start, fields=[field for field in fields if field[0]], data=data, body_at=body_at)
 
 
 def origin_of(url: str) -> str:
@@ -83,9 +101,3 @@ def origin_of(url: str) -> str:
     if not separator:
         return ""
     return scheme + separator + rest.split("/", 1)[0].split("?", 1)[0].split("#", 1)[0]
-
-
-def attack_url(finding: Finding) -> str:
-    """Where the attack of a finding was sent: the origin of its baseline and the target of the attack."""
-    target = read_message(finding.evidence.attack.request).target
-    return origin_of(finding.place.url) + target if target.startswith("/") else finding.place.url

@@ -9,17 +9,11 @@ import time
 import uuid
 from typing import Any
 
-from fastci.reports.exchange import attack_url, origin_of, read_message
+from fastci.reports.exchange import origin_of
 from fastci.reports.plain import count, one_line, shorten, text_of, visible
-from fastci.reports.summary import (
-    CONFIDENCES,
-    failures,
-    ordered,
-    reached_by,
-    type_name,
-    with_ordinals,
-)
-from fastci.results import Exchange, Finding, Run
+from fastci.reports.summary import CONFIDENCES, type_name
+from fastci.reports.view import Sent, Shown, View
+from fastci.results import Finding, Run
 
 VERSION = "15.0.7"
 _NAMESPACE = uuid.UUID("6f0a4c0e-5b0e-5c39-9d0b-3f1d5a8f2c11")
@@ -27,7 +21,8 @@ _BODY = 4_000
 _MOST_RESOURCES = 5_000
 
 
-def render(run: Run) -> str:
+def render(view: View) -> str:
+    run = view.run
     tool = {
         "id": "fast-action",
         "name": "fast-action",
@@ -44,9 +39,9 @@ def render(run: Run) -> str:
             "end_time": _time(max(run.start_time, run.end_time)),
             "status": "success" if run.complete and run.state in ("passed", "failed") else "failure",
             "scanned_resources": _resources(run),
-            "messages": _messages(run),
+            "messages": _messages(view),
         },
-        "vulnerabilities": [_vulnerability(*one) for one in with_ordinals(ordered(run.findings))],
+        "vulnerabilities": [_vulnerability(shown) for shown in view.findings],
     }
     return json.dumps(report) + "\n"
 
@@ -63,32 +58,34 @@ def _resources(run: Run) -> list[dict[str, str]]:
     ]
 
 
-def _messages(run: Run) -> list[dict[str, str]]:
+def _messages(view: View) -> list[dict[str, str]]:
+    run = view.run
     messages = [("info", one_line(message)) for message in run.messages if message]
     messages += [
         ("warn", f"{count(len(checks), 'baseline')} not tested: {one_line(reason)}")
-        for reason, checks in failures(run.checks).items()
+        for reason, checks in view.failures.items()
     ]
     if not run.complete:
         messages.append(("warn", "The run was cut short: it is no proof that nothing else is there."))
     return [{"level": level, "value": value} for level, value in messages]
 
 
-def _vulnerability(finding: Finding, ordinal: int) -> dict[str, Any]:
+def _vulnerability(shown: Shown) -> dict[str, Any]:
+    finding, ordinal = shown.finding, shown.ordinal
     evidence = finding.evidence
-    tests = "\n".join(f"- `{one_line(test).replace('`', '')}`" for test in reached_by(finding)[:50])
+    tests = "\n".join(f"- `{one_line(test).replace('`', '')}`" for test in shown.tests[:50])
     description = [
         visible(finding.description, lines=True),
         f"{finding.confidence.capitalize()}: {CONFIDENCES[finding.confidence]}.",
         f"Reached by:\n\n{tests}" if tests else "",
     ]
     supporting = [
-        {"name": name, "request": _request(finding, exchange), "response": _response(exchange)}
-        for name, exchange in (("Unmodified", evidence.control), ("Confirmation", evidence.confirmation))
-        if exchange
+        {"name": name, "request": _request(shown, sent), "response": _response(sent)}
+        for name, sent in (("Unmodified", shown.control), ("Confirmation", shown.confirmation))
+        if sent
     ]
     return {
-        "id": str(uuid.uuid5(_NAMESPACE, finding.fingerprint + f"/{ordinal}" * (ordinal > 1))),
+        "id": str(uuid.uuid5(_NAMESPACE, shown.fingerprint + f"/{ordinal}" * (ordinal > 1))),
         "name": shorten(one_line(finding.title, 200), 200) or type_name(finding.type),
         "description": shorten("\n\n".join(filter(None, description)), 100_000),
         "severity": finding.severity.capitalize(),
@@ -103,13 +100,13 @@ def _vulnerability(finding: Finding, ordinal: int) -> dict[str, Any]:
         },
         "evidence": {
             "summary": one_line(evidence.matched, 1_000),
-            "request": _request(finding, evidence.attack),
-            "response": _response(evidence.attack),
+            "request": _request(shown, shown.attack),
+            "response": _response(shown.attack),
             "supporting_messages": supporting,
         },
         "details": {
             "payload": {"name": "Payload", "type": "code", "value": visible(evidence.payload, lines=True)},
-            "curl": {"name": "Reproduce", "type": "code", "lang": "shell", "value": finding.curl},
+            "curl": {"name": "Reproduce", "type": "code", "lang": "shell", "value": shown.curl},
         },
     }
 
@@ -127,22 +124,20 @@ def _cwe_url(number: int) -> str:
     return f"https://cwe.mitre.org/data/definitions/{number}.html"
 
 
-def _request(finding: Finding, exchange: Exchange) -> dict[str, Any]:
-    message = read_message(exchange.request)
-    target = message.target
-    url = origin_of(finding.place.url) + target if target.startswith("/") else attack_url(finding)
+def _request(shown: Shown, sent: Sent) -> dict[str, Any]:
+    message = sent.request
     return {
         "method": visible(message.method) or "-",
-        "url": visible(url) or "-",
+        "url": visible(shown.address(sent)) or "-",
         "headers": _headers(message.fields),
         "body": _body(message.readable()),
     }
 
 
-def _response(exchange: Exchange) -> dict[str, Any]:
-    message = read_message(exchange.response)
+def _response(sent: Sent) -> dict[str, Any]:
+    message = sent.response
     return {
-        "status_code": exchange.status,
+        "status_code": sent.exchange.status,
         "reason_phrase": visible(message.reason),
         "headers": _headers(message.fields),
         "body": _body(message.readable()),

@@ -25,25 +25,19 @@ from fastci.reports.charts import (
     strip,
     time_parts,
 )
-from fastci.reports.exchange import attack_url, read_message
 from fastci.reports.plain import clock, count, duration, one_line, text_of, visible
 from fastci.reports.point_words import in_words
-from fastci.reports.proof import proof_of
 from fastci.reports.summary import (
     CONFIDENCES,
     SEVERITIES,
     WORDS,
     acceptance_in_words,
-    failures,
-    ordered,
     point_name,
-    reached_by,
     seen_in_words,
-    summarize,
     type_name,
 )
-from fastci.results import Exchange, Finding, Run
-from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of
+from fastci.reports.view import Sent, Shown, View
+from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -53,23 +47,22 @@ _LEAST, _MOST = 1_500, 64_000
 """Bytes of all evidence in the page, and the least and most of one message, so that any run opens at once."""
 
 
-def render(run: Run) -> str:
-    findings = ordered(run.findings)
-    listed = [*findings, *ordered(run.accepted)]
-    routes = coverage_of(run)
+def render(view: View) -> str:
+    run, routes = view.run, view.routes
+    listed = [*view.findings, *view.accepted]
     reasons = reasons_of(routes)
     kinds = kinds_of(routes)
-    numbers = {finding.id: number for number, finding in enumerate(listed)}
+    numbers = {shown.finding.id: number for number, shown in enumerate(listed)}
     style = _asset("html.css.j2")
     script = _asset("html.evidence.js.j2") + _asset("html.page.js.j2")
     room = min(max(_EVIDENCE_ROOM // (6 * len(listed) or 1), _LEAST), _MOST)
     return _template().render(
         run=run,
-        summary=summarize(run, routes),
-        findings=findings,
+        summary=view.summary,
+        findings=view.findings,
         listed=listed,
-        evidence=[_block(_evidence(finding, room)) for finding in listed],
-        charts=charts(findings, routes),
+        evidence=[_block(_evidence(shown, room)) for shown in listed],
+        charts=charts(run.findings, routes),
         time_parts=time_parts(run),
         routes=routes,
         kinds=kinds,
@@ -77,7 +70,7 @@ def render(run: Run) -> str:
         reasons=reasons,
         seen=seen_in_words(run),
         coverage=_block(_coverage(routes, numbers, [reason.text for reason in reasons])),
-        failures=failures(run.checks),
+        failures=view.failures,
         words=Counter(WORDS[check.state] for check in run.checks),
         route_bar=states_bar,
         style=Markup(style),
@@ -121,7 +114,7 @@ def _template() -> "Template":
     )
     environment.filters.update(
         clock=clock, count=count, duration=duration, line=one_line, visible=visible, type_name=type_name,
-        reached_by=reached_by, attack_url=attack_url, grouped=lambda number: f"{number:,}",
+        grouped=lambda number: f"{number:,}",
         in_words=in_words, acceptance=acceptance_in_words,
     )  # fmt: skip
     environment.globals.update(severities=SEVERITIES, confidences=CONFIDENCES, point_states=POINT_STATES)
@@ -137,37 +130,30 @@ def _block(data: object) -> Markup:
 # evidence
 
 
-def _evidence(finding: Finding, room: int) -> dict[str, Any]:
-    evidence = finding.evidence
-    proof = proof_of(evidence)
+def _evidence(shown: Shown, room: int) -> dict[str, Any]:
+    evidence, proof = shown.finding.evidence, shown.proof
     needles = [needle for needle in (proof, evidence.payload) if len(needle) > 1]
-    exchanges = {
-        "Attack": evidence.attack,
-        "Confirmation": evidence.confirmation,
-        "Control": evidence.control,
-    }
+    exchanges = {"Attack": shown.attack, "Confirmation": shown.confirmation, "Control": shown.control}
     return {
         "payload": evidence.payload,
         "proof": proof.replace("\r\n", "\n"),
         "exchanges": [
             {
                 "name": name,
-                "status": exchange.status,
-                "elapsed": duration(exchange.elapsed),
-                "request": _pieces(exchange.request, needles, room),
-                "response": _response(exchange, needles, room),
+                "status": sent.exchange.status,
+                "elapsed": duration(sent.exchange.elapsed),
+                "request": _pieces(sent.exchange.request, needles, room),
+                "response": _response(sent, needles, room),
             }
-            for name, exchange in exchanges.items()
-            if exchange
+            for name, sent in exchanges.items()
+            if sent
         ],
     }
 
 
-def _response(exchange: Exchange, needles: Sequence[str], room: int) -> list[str | int]:
-    message = read_message(exchange.response)
-    body = message.readable()
-    head = exchange.response[: len(exchange.response) - len(message.body)]
-    return _pieces(head + body, needles, room)
+def _response(sent: Sent, needles: Sequence[str], room: int) -> list[str | int]:
+    message = sent.response
+    return _pieces(message.data[: message.body_at] + message.readable(), needles, room)
 
 
 def _pieces(data: bytes, needles: Sequence[str], room: int) -> list[str | int]:

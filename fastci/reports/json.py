@@ -1,7 +1,8 @@
 """The full report, which is the results file itself: every other format can be rendered from it again."""
 
-from fastci.results import Run, render_document
+from fastci.reports.view import View
+from fastci.results import render_document
 
 
-def render(run: Run) -> str:
-    return render_document(run).decode()
+def render(view: View) -> str:
+    return render_document(view.run).decode()

@@ -6,45 +6,45 @@ The element and attribute names are those the Jenkins junit plugin and pytest's 
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
+from functools import cache
 from xml.sax.saxutils import escape, quoteattr
 
-from fastci.reports.exchange import attack_url
 from fastci.reports.plain import one_line, prose, visible
 from fastci.reports.source import source_of
-from fastci.reports.summary import acceptance_in_words, ordered, point_name, type_name
-from fastci.results import BaselineCheck, Finding, PointCoverage, Run
+from fastci.reports.summary import acceptance_in_words, point_name, type_name
+from fastci.reports.view import Shown, View
+from fastci.results import BaselineCheck, PointCoverage, Run
 from fastci.verdict.coverage import WHOLE
 
 _STOPPED = "this baseline did not get to its end"
 
 
-def render(run: Run) -> str:
-    findings = {finding.id: finding for finding in (*ordered(run.findings), *ordered(run.accepted))}
+def render(view: View) -> str:
+    run = view.run
+    findings = {shown.finding.id: shown for shown in (*view.findings, *view.accepted)}
+    accepted = {shown.finding.id for shown in view.accepted}
     listed = {name for check in run.checks for name in check.findings}
-    strays: dict[str, list[Finding]] = defaultdict(list)
-    for finding in findings.values():
-        if finding.id not in listed:
-            strays[finding.place.baseline].append(finding)
-    suites = [
-        _Suite(
-            run,
-            check,
-            [findings[name] for name in check.findings if name in findings] + strays.pop(check.baseline, []),
-        )
-        for check in run.checks
-    ]
+    strays: dict[str, list[Shown]] = defaultdict(list)
+    for shown in findings.values():
+        if shown.finding.id not in listed:
+            strays[shown.finding.place.baseline].append(shown)
+    suites = []
+    quoted = cache(_quoted)  # a few points, types and reasons stand in all the cases
+    for check in run.checks:
+        own = [findings[name] for name in check.findings if name in findings]
+        suites.append(_Suite(run, check, own + strays.pop(check.baseline, []), accepted, quoted))
     for baseline, rest in strays.items():
-        place = rest[0].place
+        place = rest[0].finding.place
         check = BaselineCheck(
             baseline=baseline,
             method=place.method,
             url=place.url,
-            route=rest[0].route,
+            route=rest[0].finding.route,
             state="failed",
             test=place.test,
         )
-        suites.append(_Suite(run, check, rest))
+        suites.append(_Suite(run, check, rest, accepted, quoted))
     totals = {name: sum(suite.counts[name] for suite in suites) for name in _COUNTS}
     head = _attributes({"name": f"fast {run.name}", **totals, "time": f"{run.end_time - run.start_time:.3f}"})
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites{head}>"]
@@ -54,19 +54,30 @@ def render(run: Run) -> str:
 
 
 _COUNTS = ("tests", "failures", "errors", "skipped")
+_COUNTED = {"f": "failures", "e": "errors", "s": "skipped"}
+"""What the elements failure, error and skipped are counted as, by their first letter."""
 
 
 class _Suite:
     """The suite of one baseline: its cases as lines of XML, and how many of them went how."""
 
-    def __init__(self, run: Run, check: BaselineCheck, findings: list[Finding]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        check: BaselineCheck,
+        findings: list[Shown],
+        accepted: Set[str],
+        quoted: Callable[[str], str],
+    ) -> None:
         self.counts = dict.fromkeys(_COUNTS, 0)
-        self._where = _where(check)
-        self._accepted = {finding.id for finding in run.accepted}
-        self._name = f"{one_line(check.method, 20)} {one_line(check.route or check.url)}"
+        self._accepted = accepted
+        self._quoted = quoted
+        name = f"{one_line(check.method, 20)} {one_line(check.route or check.url)}"
+        self._before = f"<testcase classname={_quoted(name)} name="
+        self._after = _where(check)
         cases = list(self._cases(check, findings))
         head = {
-            "name": f"{self._name} #{one_line(check.baseline)}",
+            "name": f"{name} #{one_line(check.baseline)}",
             **self.counts,
             "time": f"{check.elapsed:.3f}",
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(max(run.start_time, 0))),
@@ -74,10 +85,11 @@ class _Suite:
         }
         self.lines = [f"<testsuite{_attributes(head)}>", *cases, "</testsuite>"]
 
-    def _cases(self, check: BaselineCheck, findings: list[Finding]) -> Iterator[str]:
-        found = {(finding.point, finding.type): self._told(finding) for finding in findings}
+    def _cases(self, check: BaselineCheck, findings: list[Shown]) -> Iterator[str]:
+        found = {(shown.finding.point, shown.finding.type): self._told(shown) for shown in findings}
         for row in check.coverage:
-            yield self._case(row.point, row.type, found.pop((row.point, row.type), "") or _outcome(row))
+            told = found.pop((row.point, row.type), "") or self._outcome(row)
+            yield self._case(row.point, row.type, told)
         for (point, kind), told in found.items():
             yield self._case(point, kind, told)
         if check.state == "tech_failed" or check.error:
@@ -89,19 +101,27 @@ class _Suite:
         elif not check.coverage and not findings:
             yield self._case("baseline", "end", "")
 
-    def _told(self, finding: Finding) -> str:
+    def _told(self, shown: Shown) -> str:
         """A failure; a finding that the team accepted is a skipped case, with the reason."""
+        finding = shown.finding
         if finding.id in self._accepted and finding.acceptance:
             return _element("skipped", f"accepted: {acceptance_in_words(finding.acceptance)}")
-        return _failure(finding)
+        return _failure(shown)
+
+    def _outcome(self, row: PointCoverage) -> str:
+        if row.state == "tested":
+            return ""
+        if row.state == "failed":
+            return f'<error message={self._quoted(row.reason or "technical failure")} type="technical"/>'
+        return f"<skipped message={self._quoted(row.reason or row.state)}/>"
 
     def _case(self, point: str, kind: str, outcome: str) -> str:
         self.counts["tests"] += 1
-        for element, name in (("<failure", "failures"), ("<error", "errors"), ("<skipped", "skipped")):
-            self.counts[name] += outcome.startswith(element)
+        if outcome:
+            self.counts[_COUNTED[outcome[1]]] += 1
         shown = f"{point_name(point)} {type_name(kind) if kind == WHOLE else kind}"
-        head = f" classname={_quoted(self._name)} name={_quoted(shown)}{self._where}"
-        return f"<testcase{head}>{outcome}</testcase>" if outcome else f"<testcase{head}/>"
+        head = f"{self._before}{self._quoted(shown)}{self._after}"
+        return f"{head}>{outcome}</testcase>" if outcome else f"{head}/>"
 
 
 def _where(check: BaselineCheck) -> str:
@@ -109,27 +129,20 @@ def _where(check: BaselineCheck) -> str:
     return _attributes({"file": source.path, "line": source.line}) if source else ""
 
 
-def _outcome(row: PointCoverage) -> str:
-    if row.state == "failed":
-        return _element("error", row.reason or "technical failure", "technical")
-    if row.state == "tested":
-        return ""
-    return _element("skipped", row.reason or row.state)
-
-
-def _failure(finding: Finding) -> str:
+def _failure(shown: Shown) -> str:
+    finding = shown.finding
     evidence = finding.evidence
     facts = {
         "threat": f"{finding.severity.upper()} ({finding.threat}), {finding.confidence}",
-        "where": f"{finding.place.method} {attack_url(finding)}",
+        "where": f"{finding.place.method} {shown.url}",
         "point": finding.point,
         "payload": evidence.payload,
         "seen": evidence.matched,
         "weakness": ", ".join(f"CWE-{number}" for number in finding.cwe),
-        "fingerprint": finding.fingerprint,
+        "fingerprint": shown.fingerprint,
         "status": finding.status,
         "repair": prose(finding.remediation),
-        "reproduce": finding.curl,
+        "reproduce": shown.curl,
     }
     body = "\n".join(f"{name}: {one_line(value, 2_000)}" for name, value in facts.items() if value)
     message = f"{finding.severity.upper()} {finding.title or type_name(finding.type)}"

@@ -6,20 +6,13 @@ where no forge interprets markup, mentions or references (CommonMark 6.1).
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
-from fastci.reports.exchange import attack_url
 from fastci.reports.plain import count, duration, one_line, prose, shorten, visible
-from fastci.reports.summary import (
-    acceptance_in_words,
-    failures,
-    ordered,
-    reached_by,
-    seen_in_words,
-    summarize,
-    type_name,
-)
-from fastci.results import Finding, Run
-from fastci.verdict.coverage import POINT_STATES, coverage_of
+from fastci.reports.summary import acceptance_in_words, seen_in_words, type_name
+from fastci.reports.view import Shown, View
+from fastci.results import Run
+from fastci.verdict.coverage import POINT_STATES
 
 _SIGN = {"failed": "❌", "passed": "✅", "unsure": "⚠️"}
 _LEVEL = {"high": "🔴 HIGH", "medium": "🟠 MEDIUM", "low": "🟡 LOW"}
@@ -29,14 +22,13 @@ _MOST_DETAILS = 20
 _MARKUP = re.compile(r"[^\w\s,./'\"-]|_|(?<=www)\.", re.ASCII)
 
 
-def render(run: Run) -> str:
-    return "\n".join(
-        [*_head(run), *_findings(run), *_others(run), *_not_tested(run), *_coverage(run), *_timeline(run), ""]
-    )
+def render(view: View) -> str:
+    parts = (_head(view), _findings(view), _others(view), _not_tested(view), _coverage(view))
+    return "\n".join([*chain(*parts), *_timeline(view.run), ""])
 
 
-def _head(run: Run) -> Iterator[str]:
-    summary = summarize(run)
+def _head(view: View) -> Iterator[str]:
+    run, summary = view.run, view.summary
     yield f"## {_SIGN[summary.tone]} FAST: {summary.headline}"
     yield ""
     if summary.detail:
@@ -65,14 +57,14 @@ def _head(run: Run) -> Iterator[str]:
     yield ""
 
 
-def _findings(run: Run) -> Iterator[str]:
-    findings = ordered(run.findings)
+def _findings(view: View) -> Iterator[str]:
+    findings = view.findings
     if not findings:
         return
     yield "| Threat | Type | Request | Point | Functional test |"
     yield "|---|---|---|---|---|"
-    for finding in findings[:_MOST_ROWS]:
-        tests = reached_by(finding)
+    for shown in findings[:_MOST_ROWS]:
+        finding, tests = shown.finding, shown.tests
         more = f" +{len(tests) - 1}" if len(tests) > 1 else ""
         yield (
             f"| {_LEVEL[finding.severity]}{_NEW[finding.status]} | {_text(type_name(finding.type))} "
@@ -83,18 +75,19 @@ def _findings(run: Run) -> Iterator[str]:
         yield ""
         yield f"{len(findings) - _MOST_ROWS:,} more are in the HTML and JSON reports."
     yield ""
-    for finding in findings[:_MOST_DETAILS]:
-        yield from _details(finding)
+    for shown in findings[:_MOST_DETAILS]:
+        yield from _details(shown)
 
 
-def _details(finding: Finding) -> Iterator[str]:
+def _details(shown: Shown) -> Iterator[str]:
+    finding = shown.finding
     title = _text(one_line(finding.title))
     yield f"<details><summary>{_LEVEL[finding.severity]} {title}</summary>"
     yield ""
     if finding.description:
         yield _text(prose(finding.description, 500))
         yield ""
-    yield f"- request {_code(f'{finding.place.method} {attack_url(finding)}', 500)}"
+    yield f"- request {_code(f'{finding.place.method} {shown.url}', 500)}"
     yield f"- payload {_code(finding.evidence.payload, 500)}"
     yield f"- seen {_code(finding.evidence.matched, 300)}"
     if finding.cwe:
@@ -104,24 +97,26 @@ def _details(finding: Finding) -> Iterator[str]:
     if finding.remediation:
         yield f"- repair: {_text(prose(finding.remediation, 500))}"
     yield ""
-    fence = "`" * max(3, _longest_run(finding.curl) + 1)
+    fence = "`" * max(3, _longest_run(shown.curl) + 1)
     yield f"{fence}sh"
-    yield visible(shorten(finding.curl, 4_000))
+    yield visible(shorten(shown.curl, 4_000))
     yield fence
     yield ""
     yield "</details>"
     yield ""
 
 
-def _others(run: Run) -> Iterator[str]:
+def _others(view: View) -> Iterator[str]:
     """What does not count, folded away: accepted findings, and those of the earlier run that are gone."""
+    run = view.run
     if not (run.accepted or run.past or run.absent):
         return
     numbers = {"accepted": len(run.accepted), "gone": len(run.past), "known, but absent": len(run.absent)}
     title = ", ".join(f"{number:,} {word}" for word, number in numbers.items() if number)
     yield f"<details><summary>Not counted: {title}</summary>"
     yield ""
-    for finding in ordered(run.accepted)[:_MOST_ROWS]:
+    for shown in view.accepted[:_MOST_ROWS]:
+        finding = shown.finding
         entry = finding.acceptance
         where = _code(f"{finding.place.method} {finding.route}, {finding.point}")
         yield f"- accepted: {_text(one_line(finding.title))} {where}: " + _text(
@@ -139,8 +134,9 @@ def _others(run: Run) -> Iterator[str]:
     yield ""
 
 
-def _not_tested(run: Run) -> Iterator[str]:
-    for reason, checks in failures(run.checks).items():
+def _not_tested(view: View) -> Iterator[str]:
+    run = view.run
+    for reason, checks in view.failures.items():
         yield f"- ⚠️ {count(len(checks), 'baseline')} not tested: {_code(reason)}"
     for seen in seen_in_words(run):
         host = f" {_code(seen.host)}" if seen.host else ""
@@ -149,9 +145,9 @@ def _not_tested(run: Run) -> Iterator[str]:
         yield f"- {_code(message)}"
 
 
-def _coverage(run: Run) -> Iterator[str]:
+def _coverage(view: View) -> Iterator[str]:
     """What was tested of each route, folded away."""
-    routes = coverage_of(run)
+    routes = view.routes
     if not routes:
         return
     yield ""

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-from fastci.reports.exchange import read_message
+from fastci.reports.exchange import Message
 from fastci.reports.plain import text_of
-from fastci.results import Evidence, Exchange
+from fastci.results import Evidence
 
 _LEAST, _MOST = 4, 300
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.){1,400}'|\"(?:[^\"\\]|\\.){1,400}\"")
@@ -19,25 +19,24 @@ _EXCERPT = ": "
 _TOKEN = re.compile(r"[A-Za-z0-9]*\d[A-Za-z0-9]*")
 
 
-def answer_of(exchange: Exchange | None) -> str:
+def answer_of(response: Message | None) -> str:
     """Header lines and readable body of a response as text; empty without one."""
-    if not exchange:
+    if not response:
         return ""
-    message = read_message(exchange.response)
-    return "".join(f"{name}: {value}\r\n" for name, value in message.fields) + text_of(message.readable())
+    return "".join(f"{name}: {value}\r\n" for name, value in response.fields) + text_of(response.readable())
 
 
-def proof_of(evidence: Evidence) -> str:
-    """What the attack's answer holds and its control's does not, empty when nothing does.
+def proof_of(evidence: Evidence, attacked: Message, control: Message | None) -> str:
+    """What the answer to the attack holds and that to its control does not, empty when nothing does.
 
     The first of: what was said to be matched, what is quoted in it, the payload, a marker named in it, the
     excerpt.
     """
-    attack, control = answer_of(evidence.attack), answer_of(evidence.control)
+    answer, usual = answer_of(attacked), answer_of(control)
     for candidate in _candidates(evidence):
         if _LEAST <= len(candidate) <= _MOST:
-            found = _as_it_stands(candidate, attack)
-            if found and found not in control:
+            found = _as_it_stands(candidate, answer)
+            if found and found not in usual:
                 return found
     return ""
 

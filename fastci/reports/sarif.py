@@ -12,19 +12,16 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from fastci.reports.exchange import attack_url, origin_of, read_message
+from fastci.reports.exchange import origin_of
 from fastci.reports.plain import count, one_line, shorten, text_of, visible
 from fastci.reports.source import Source, sources_of
 from fastci.reports.summary import (
     CONFIDENCES,
     acceptance_in_words,
-    failures,
-    ordered,
-    reached_by,
     type_name,
-    with_ordinals,
 )
-from fastci.results import Confidence, Exchange, Finding, Run, Severity
+from fastci.reports.view import Sent, Shown, View
+from fastci.results import Confidence, Finding, Severity
 
 JOB_FILE = ".github/workflows/fast.yml"
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -37,11 +34,12 @@ _MOST_TAGS = 10
 _BODY = 2_000
 
 
-def render(run: Run, *, job_file: str = "") -> str:
+def render(view: View, *, job_file: str = "") -> str:
     """The log. `job_file` is where findings without a known test are shown; empty: fast.yml of GitHub."""
-    findings = [*ordered(run.findings), *ordered(run.accepted)][:_MOST_RESULTS]
+    run = view.run
+    findings = [*view.findings, *view.accepted][:_MOST_RESULTS]
     by_type: dict[str, list[Finding]] = {}
-    for finding in findings:
+    for finding in (shown.finding for shown in findings):
         by_type.setdefault(finding.type, []).append(finding)
     rules = sorted(by_type)
     log = {
@@ -60,16 +58,15 @@ def render(run: Run, *, job_file: str = "") -> str:
                 "automationDetails": {"id": f"fast/{_segment(run.policy)}/{_segment(run.id)}"},
                 "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "Root of the repository."}}},
-                "invocations": [_invocation(run, len(findings))],
+                "invocations": [_invocation(view, len(findings))],
                 "results": [
                     _result(
-                        finding,
-                        rules.index(finding.type),
+                        shown,
+                        rules.index(shown.finding.type),
                         job_file or JOB_FILE,
-                        ordinal=ordinal,
                         accepted=number >= len(run.findings),
                     )
-                    for number, (finding, ordinal) in enumerate(with_ordinals(findings))
+                    for number, shown in enumerate(findings)
                 ],
                 "properties": {
                     "target": run.target,
@@ -127,27 +124,28 @@ def _suppression(finding: Finding) -> dict[str, Any]:
     return {"kind": "external", "status": "accepted", "justification": words}
 
 
-def _result(finding: Finding, rule: int, job_file: str, *, ordinal: int, accepted: bool) -> dict[str, Any]:
+def _result(shown: Shown, rule: int, job_file: str, *, accepted: bool) -> dict[str, Any]:
+    finding = shown.finding
     first, *others = sources_of(finding, job_file)[:_MOST_LOCATIONS]
     evidence = finding.evidence
     return {
         "ruleId": finding.type,
         "ruleIndex": rule,
         "level": _LEVEL[finding.severity],
-        "message": {"text": _message(finding)},
+        "message": {"text": _message(shown)},
         "locations": [{**_location(first), "logicalLocations": [_logical(finding)]}],
         "relatedLocations": [
             {"id": number, "message": {"text": _escaped(one_line(source.test))}, **_location(source)}
             for number, source in enumerate(others, 1)
         ],
         "partialFingerprints": {
-            "fastFinding/v1": finding.fingerprint,
-            "primaryLocationLineHash": f"{finding.fingerprint[:16]}:{ordinal}",
+            "fastFinding/v1": shown.fingerprint,
+            "primaryLocationLineHash": f"{shown.fingerprint[:16]}:{shown.ordinal}",
         },
         **({"baselineState": finding.status} if finding.status else {}),
         **({"suppressions": [_suppression(finding)]} if accepted else {}),
-        "webRequest": _request(finding, evidence.attack),
-        "webResponse": _response(evidence.attack),
+        "webRequest": _request(shown),
+        "webResponse": _response(shown.attack),
         "properties": {
             "threat": finding.threat,
             "confidence": finding.confidence,
@@ -155,14 +153,14 @@ def _result(finding: Finding, rule: int, job_file: str, *, ordinal: int, accepte
             "point": finding.point,
             "payload": visible(evidence.payload, lines=True),
             "matched": visible(evidence.matched, lines=True),
-            "curl": finding.curl,
-            "tests": reached_by(finding)[:_MOST_LOCATIONS],
+            "curl": shown.curl,
+            "tests": shown.tests[:_MOST_LOCATIONS],
         },
     }
 
 
-def _message(finding: Finding) -> str:
-    tests = reached_by(finding)
+def _message(shown: Shown) -> str:
+    finding, tests = shown.finding, shown.tests
     reached = f" Reached by the test {one_line(tests[0])}." if tests else ""
     more = f" {count(len(tests) - 1, 'more test')} too." if len(tests) > 1 else ""
     return _escaped(
@@ -195,32 +193,33 @@ def _logical(finding: Finding) -> dict[str, Any]:
     return {"name": one_line(finding.point), "fullyQualifiedName": name, "kind": "member"}
 
 
-def _request(finding: Finding, exchange: Exchange) -> dict[str, Any]:
-    message = read_message(exchange.request)
+def _request(shown: Shown) -> dict[str, Any]:
+    message = shown.attack.request
     return {
         "method": visible(message.method),
-        "target": visible(attack_url(finding).removeprefix(origin_of(finding.place.url))),
+        "target": visible(shown.url.removeprefix(origin_of(shown.finding.place.url))),
         "headers": {visible(name): visible(value) for name, value in message.fields},
         "body": {"text": shorten(visible(text_of(message.readable()[: 4 * _BODY]), lines=True), _BODY)},
     }
 
 
-def _response(exchange: Exchange) -> dict[str, Any]:
-    message = read_message(exchange.response)
+def _response(sent: Sent) -> dict[str, Any]:
+    message = sent.response
     return {
-        "statusCode": exchange.status,
+        "statusCode": sent.exchange.status,
         "reasonPhrase": visible(message.reason),
         "headers": {visible(name): visible(value) for name, value in message.fields},
         "body": {"text": shorten(visible(text_of(message.readable()[: 4 * _BODY]), lines=True), _BODY)},
-        "noResponseReceived": exchange.status == 0,
+        "noResponseReceived": sent.exchange.status == 0,
     }
 
 
-def _invocation(run: Run, shown: int) -> dict[str, Any]:
+def _invocation(view: View, shown: int) -> dict[str, Any]:
+    run = view.run
     notes = [("note", one_line(message)) for message in run.messages]
     notes += [
         ("error", f"{count(len(checks), 'baseline')} not tested: {one_line(reason)}")
-        for reason, checks in failures(run.checks).items()
+        for reason, checks in view.failures.items()
     ]
     if not run.complete:
         notes.append(("warning", "The run was cut short: it is no proof that nothing else is there."))

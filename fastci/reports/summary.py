@@ -16,7 +16,7 @@ from fastci.results import (
     Run,
     Severity,
 )
-from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage, coverage_of, share_of, states_of
+from fastci.verdict.coverage import POINT_STATES, WHOLE, RouteCoverage, share_of, states_of
 
 Tone = Literal["failed", "passed", "unsure"]
 
@@ -136,11 +136,11 @@ class Summary:
         return share_of(self.points)
 
 
-def summarize(run: Run, routes: Iterable[RouteCoverage] | None = None) -> Summary:
-    """The verdict of a run; `routes` is its coverage where that is known already."""
+def summarize(run: Run, routes: Iterable[RouteCoverage]) -> Summary:
+    """The verdict of a run; `routes` is its coverage."""
     severities = Counter(finding.severity for finding in run.findings)
     types = Counter(finding.type for finding in run.findings)
-    points = states_of(coverage_of(run) if routes is None else routes)
+    points = states_of(routes)
     tone, headline = _verdict(run)
     return Summary(
         tone=tone,
@@ -209,20 +209,6 @@ def _baselines(number: int) -> str:
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
     """The worst first; the same order for the same findings, whatever order they were found in."""
     return sorted(findings, key=lambda f: (-f.threat, f.type, f.route, f.point, f.place.method, f.id))
-
-
-def with_ordinals(findings: Iterable[Finding]) -> list[tuple[Finding, int]]:
-    """Each finding with which of its fingerprint it is, counted from 1.
-
-    The same flaw on two hosts, or at two elements of an array, has one fingerprint; forges want a name for
-    each.
-    """
-    seen: Counter[str] = Counter()
-    numbered = []
-    for finding in findings:
-        seen[finding.fingerprint] += 1
-        numbered.append((finding, seen[finding.fingerprint]))
-    return numbered
 
 
 def reached_by(finding: Finding) -> list[str]:

@@ -2,31 +2,27 @@
 
 from collections.abc import Iterator
 
-from fastci.reports.exchange import attack_url
 from fastci.reports.plain import clock, count, duration, one_line, prose, visible
 from fastci.reports.summary import (
     CONFIDENCES,
     WORDS,
     acceptance_in_words,
-    failures,
-    ordered,
-    reached_by,
     seen_in_words,
-    summarize,
     type_name,
 )
+from fastci.reports.view import Shown, View
 from fastci.results import BaselineCheck, Finding, Run
 
 _RULE = "=" * 78
 _ORDER = {"FAILED": 0, "STOPPED": 1, "PASSED": 2}
 
 
-def render(run: Run) -> str:
-    return "\n".join([*_head(run), *_checks(run), *_vulnerabilities(run), *_others(run), ""])
+def render(view: View) -> str:
+    return "\n".join([*_head(view), *_checks(view), *_vulnerabilities(view), *_others(view), ""])
 
 
-def _head(run: Run) -> Iterator[str]:
-    summary = summarize(run)
+def _head(view: View) -> Iterator[str]:
+    run, summary = view.run, view.summary
     yield f"{one_line(run.name)}: {summary.headline}"
     if summary.detail:
         yield summary.detail
@@ -72,7 +68,8 @@ def _since(run: Run, changes: dict[str, int]) -> str:
     return f"{one_line(run.compared_with)}: {numbers}"
 
 
-def _checks(run: Run) -> Iterator[str]:
+def _checks(view: View) -> Iterator[str]:
+    run = view.run
     if not run.checks:
         yield "No baseline was tested."
         yield ""
@@ -82,9 +79,9 @@ def _checks(run: Run) -> Iterator[str]:
     for check in sorted(run.checks, key=lambda check: _ORDER[WORDS[check.state]]):
         yield _row(check)
     yield ""
-    for reason, checks in failures(run.checks).items():
+    for reason, checks in view.failures.items():
         yield f"stopped, {count(len(checks), 'baseline')}: {one_line(reason)}"
-    if failures(run.checks):
+    if view.failures:
         yield ""
 
 
@@ -96,19 +93,21 @@ def _row(check: BaselineCheck) -> str:
     )
 
 
-def _vulnerabilities(run: Run) -> Iterator[str]:
-    for number, finding in enumerate(ordered(run.findings), 1):
+def _vulnerabilities(view: View) -> Iterator[str]:
+    for number, shown in enumerate(view.findings, 1):
+        finding = shown.finding
         yield _RULE
         new = ", new" if finding.status == "new" else ""
         yield f"{number}. {finding.severity.upper()} ({finding.threat}{new}) {one_line(finding.title)}"
         yield ""
-        yield from (f"   {name + ':':<12} {value}" for name, value in _facts(finding) if value)
+        yield from (f"   {name + ':':<12} {value}" for name, value in _facts(shown) if value)
         yield ""
 
 
-def _others(run: Run) -> Iterator[str]:
+def _others(view: View) -> Iterator[str]:
     """What does not count: accepted, gone since the earlier run, known but not found."""
-    for finding in ordered(run.accepted):
+    run = view.run
+    for finding in (shown.finding for shown in view.accepted):
         entry = finding.acceptance
         words = one_line(acceptance_in_words(entry)) if entry else ""
         yield f"accepted: {finding.severity.upper()} {one_line(finding.title)}: {_place(finding)}: {words}"
@@ -126,21 +125,22 @@ def _place(finding: Finding) -> str:
     return f"{one_line(finding.place.method, 20)} {one_line(finding.route)}, {one_line(finding.point)}"
 
 
-def _facts(finding: Finding) -> Iterator[tuple[str, str]]:
+def _facts(shown: Shown) -> Iterator[tuple[str, str]]:
+    finding = shown.finding
     evidence = finding.evidence
     yield "type", f"{finding.type}, {type_name(finding.type)}"
-    yield "where", f"{one_line(finding.place.method, 20)} {one_line(attack_url(finding), 500)}"
+    yield "where", f"{one_line(finding.place.method, 20)} {one_line(shown.url, 500)}"
     yield "point", one_line(finding.point)
     yield "payload", one_line(evidence.payload, 500)
     yield "seen", one_line(evidence.matched, 500)
     yield "confidence", f"{finding.confidence}: {CONFIDENCES[finding.confidence]}"
     yield "weakness", ", ".join(f"CWE-{number}" for number in finding.cwe)
-    for test in reached_by(finding)[:10]:
+    for test in shown.tests[:10]:
         yield "reached by", one_line(test)
     if len(finding.places) > 1:
         yield "places", f"{count(len(finding.places), 'baseline')} reach it"
-    yield "id", f"{one_line(finding.id)}, fingerprint {finding.fingerprint}"
+    yield "id", f"{one_line(finding.id)}, fingerprint {shown.fingerprint}"
     if finding.acceptance:
         yield "expired", f"was accepted: {one_line(acceptance_in_words(finding.acceptance))}"
     yield "repair", prose(finding.remediation)
-    yield "reproduce", visible(finding.curl)
+    yield "reproduce", visible(shown.curl)

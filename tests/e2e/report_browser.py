@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from fastci.reports import html
+from fastci.reports import REPORTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -111,7 +111,7 @@ class Page:
 
     def open(self, run, anchor=""):
         path = self.folder / "report.html"
-        path.write_text(html.render(run), encoding="utf-8")
+        path.write_text(REPORTS["html"].render(run), encoding="utf-8")
         self.call("Page.bringToFront")
         self.browser.events.clear()
         loader = self.call("Page.navigate", url=path.as_uri() + anchor)["loaderId"]

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from lxml import etree
 from markdown_it import MarkdownIt
 
-from fastci.reports import REPORTS, markdown, sarif
+from fastci.reports import REPORTS, sarif
 from fastci.reports.curl import with_secrets
 from fastci.results import Place, PointCoverage, Run
 
@@ -80,7 +80,7 @@ def test_json_format_without_a_required_field_is_noticed(sample: Run, name: str,
 
 
 def sarif_run(run: Run, **options: str) -> dict[str, Any]:
-    log: dict[str, Any] = json.loads(sarif.render(run, **options))["runs"][0]
+    log: dict[str, Any] = json.loads(REPORTS["sarif"].render(run, **options))["runs"][0]
     return log
 
 
@@ -359,13 +359,15 @@ def test_junit_finding_of_unknown_baseline_is_not_lost(sample: Run):
 
 def test_markdown_of_many_findings_stays_small(sample: Run):
     many = [replace(f, id=f"{f.id}-{n}", point=f"{f.point}{n}") for f in sample.findings for n in range(400)]
-    text = markdown.render(replace(sample, findings=many))
+    text = REPORTS["markdown"].render(replace(sample, findings=many))
     assert len(text.encode()) < 1_000_000
     assert "1,950 more are in the HTML and JSON reports." in text
 
 
 def test_markdown_hostile_text_stays_in_its_code_span(hostile: Run):
-    page = lxml.html.fromstring(MarkdownIt("commonmark").enable("table").render(markdown.render(hostile)))
+    page = lxml.html.fromstring(
+        MarkdownIt("commonmark").enable("table").render(REPORTS["markdown"].render(hostile))
+    )
     assert {element.tag for element in page.iter()} <= {
         "div", "h2", "blockquote", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "details",
         "summary", "ul", "li", "a", "pre",
@@ -382,7 +384,7 @@ def test_markdown_hostile_text_stays_in_its_code_span(hostile: Run):
 
 def test_markdown_code_span_with_backticks_cannot_be_left(sample: Run):
     finding = replace(sample.findings[0], point="a`b``c| d`")
-    text = markdown.render(replace(sample, findings=[finding]))
+    text = REPORTS["markdown"].render(replace(sample, findings=[finding]))
     assert "| ``` a`b``c\\| d` ``` |" in text
 
 
@@ -460,5 +462,5 @@ def test_pytest_file_of_evidence_outside_the_answer_is_skipped(sample: Run):
 def test_markdown_and_txt_name_every_place_that_reaches_it(sample: Run):
     places = [Place(baseline=f"b{n}", method="GET", url="http://t/", test=f"t{n}.py::t") for n in range(3)]
     run = replace(sample, findings=[replace(sample.findings[0], places=places)])
-    assert "`t0.py::t` +2" in markdown.render(run)
+    assert "`t0.py::t` +2" in REPORTS["markdown"].render(run)
     assert all(f"t{n}.py::t" in REPORTS["txt"].render(run) for n in range(3))

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from fastci.reports import html
+from fastci.reports import REPORTS, html
 from fastci.results import Finding, Run
 
 
 def page(run: Run) -> LexborHTMLParser:
-    return LexborHTMLParser(html.render(run))
+    return LexborHTMLParser(REPORTS["html"].render(run))
 
 
 def blocks(tree: LexborHTMLParser) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_html_json_blocks_hold_the_bytes_of_the_evidence(hostile: Run):
 
 
 def test_html_blocks_have_no_sign_that_could_end_them(hostile: Run):
-    text = html.render(hostile)
+    text = REPORTS["html"].render(hostile)
     for block in re.findall(r'<script type="application/json" id="[^"]+">(.*?)</script>', text, re.DOTALL):
         assert "<" not in block
         assert block.isascii()
@@ -121,7 +121,7 @@ def test_html_huge_answer_keeps_the_proof_and_what_surrounds_it(sample: Run):
 def test_html_many_findings_stay_within_the_room_for_evidence(sample: Run):
     finding = with_response(sample.findings[0], b"x" * 100_000)
     many = [replace(finding, id=f"v{n}", point=f"GET_p{n}_value") for n in range(500)]
-    assert len(html.render(replace(sample, findings=many))) < 25_000_000
+    assert len(REPORTS["html"].render(replace(sample, findings=many))) < 25_000_000
 
 
 def test_html_coverage_block_says_what_happened_at_each_point(sample: Run):

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from fastci.reports.exchange import read_message
 from fastci.reports.proof import proof_of
 from fastci.results import Evidence, Exchange
 
@@ -17,8 +18,13 @@ def evidence(matched: str, body: bytes, *, payload: str = "'\"", control: bytes 
     return Evidence(payload=payload, matched=matched, attack=exchange(body), control=usual)
 
 
+def proof(found: Evidence) -> str:
+    control = read_message(found.control.response) if found.control else None
+    return proof_of(found, read_message(found.attack.response), control)
+
+
 @pytest.mark.parametrize(
-    ("matched", "body", "proof"),
+    ("matched", "body", "expected"),
     [
         ("30431", b"label 30431", "30431"),
         ("the body holds 'You have an error': <br /> <b>Fatal</b>: You have an error; check…",
@@ -35,20 +41,20 @@ def evidence(matched: str, body: bytes, *, payload: str = "'\"", control: bytes 
         ("the body holds 'unclosed: …", b"shop", ""),
     ],
 )  # fmt: skip
-def test_proof_is_the_bytes_that_a_detect_spoke_of(matched: str, body: bytes, proof: str):
-    assert proof_of(evidence(matched, body)) == proof
+def test_proof_is_the_bytes_that_a_detect_spoke_of(matched: str, body: bytes, expected: str):
+    assert proof(evidence(matched, body)) == expected
 
 
 def test_proof_of_a_reflection_is_the_payload_rather_than_its_marker():
     found = evidence(
         "the marker b9jzw5ge is the name of an attribute: …", b'<i a="" b9jzw5ge=1 >', payload='" b9jzw5ge=1 '
     )
-    assert proof_of(found) == '" b9jzw5ge=1 '
+    assert proof(found) == '" b9jzw5ge=1 '
 
 
 def test_proof_never_stands_in_the_control():
-    assert proof_of(evidence("the body holds 'error'", b"an error 4711", control=b"no error")) == ""
+    assert proof(evidence("the body holds 'error'", b"an error 4711", control=b"no error")) == ""
 
 
 def test_proof_without_a_control_is_taken_from_the_answer():
-    assert proof_of(replace(evidence("the body holds 'error'", b"an error"), control=None)) == "error"
+    assert proof(replace(evidence("the body holds 'error'", b"an error"), control=None)) == "error"

@@ -8,6 +8,7 @@ import pytest
 import fastci.reports
 from fastci.errors import ExitStatus, TechnicalError, UsageError
 from fastci.reports import REPORTS, Report, safe_name, write_reports
+from fastci.reports.view import View
 from fastci.results import Run, parse_document
 
 
@@ -131,8 +132,8 @@ def test_write_reports_new_file_does_not_change_under_a_reader_of_the_old_one(sa
 def test_write_reports_broken_format_does_not_take_the_others(
     sample: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def broken(run: Run) -> str:
-        raise KeyError(run.id)
+    def broken(view: View) -> str:
+        raise KeyError(view.run.id)
 
     monkeypatch.setattr(fastci.reports, "REPORTS", {**REPORTS, "new": Report("new", "new", "new", broken)})
     with pytest.raises(TechnicalError, match="1 of 3 reports could not be made") as caught:

@@ -2,13 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from fastci.reports.summary import ordered, summarize
+from fastci.reports.summary import ordered
+from fastci.reports.view import View
 from fastci.results import PointCoverage, Run
 from fastci.verdict.coverage import coverage_of
 
 
 def test_summary_of_findings_is_a_failure_whatever_the_state(sample: Run):
-    summary = summarize(replace(sample, state="interrupted", complete=False))
+    summary = View(replace(sample, state="interrupted", complete=False)).summary
     assert (summary.tone, summary.headline) == ("failed", "5 vulnerabilities found")
     assert summary.detail.startswith("The run was cut short: what it found holds")
     assert summary.severities == {"high": 3, "medium": 1, "low": 1}
@@ -16,7 +17,7 @@ def test_summary_of_findings_is_a_failure_whatever_the_state(sample: Run):
 
 def test_summary_of_clean_complete_run_passes(sample: Run):
     checks = [replace(check, state="passed", error="") for check in sample.checks]
-    summary = summarize(replace(sample, state="passed", findings=[], checks=checks))
+    summary = View(replace(sample, state="passed", findings=[], checks=checks)).summary
     assert (summary.tone, summary.headline, summary.detail) == ("passed", "No vulnerability found", "")
 
 
@@ -25,19 +26,19 @@ def test_summary_of_untested_baseline_is_no_pass(sample: Run, state: str):
     checks = [replace(check, state="passed") for check in sample.checks[:-1]] + [
         replace(sample.checks[-1], state=state)
     ]  # type: ignore[arg-type]
-    summary = summarize(replace(sample, state="passed", findings=[], checks=checks))
+    summary = View(replace(sample, state="passed", findings=[], checks=checks)).summary
     assert summary.tone == "unsure"
     assert summary.detail.startswith("1 baseline ")
 
 
 def test_summary_of_interrupted_run_without_findings_is_no_pass(sample: Run):
     checks = [replace(check, state="passed") for check in sample.checks]
-    summary = summarize(replace(sample, state="interrupted", findings=[], checks=checks))
+    summary = View(replace(sample, state="interrupted", findings=[], checks=checks)).summary
     assert (summary.tone, summary.detail) == ("unsure", "The run ended as interrupted.")
 
 
 def test_summary_of_nothing_is_no_pass(sample: Run):
-    summary = summarize(replace(sample, state="passed", findings=[], checks=[]))
+    summary = View(replace(sample, state="passed", findings=[], checks=[])).summary
     assert (summary.tone, summary.headline) == ("unsure", "Nothing was tested")
 
 
@@ -54,7 +55,7 @@ def test_coverage_of_two_baselines_of_one_route_takes_the_better(sample: Run):
     ]
     (route,) = coverage_of(replace(sample, findings=[], checks=checks))
     assert route.cells == {("GET_a_value", "xss"): row("tested", 5)}
-    assert summarize(replace(sample, findings=[], checks=checks)).covered == 1.0
+    assert View(replace(sample, findings=[], checks=checks)).summary.covered == 1.0
 
 
 def test_coverage_of_a_duplicate_is_a_note_on_its_baseline_and_no_cell(sample: Run):
@@ -79,7 +80,7 @@ def test_coverage_of_finding_without_a_row_has_its_cell(sample: Run):
 
 
 def test_covered_leaves_out_what_was_never_possible(sample: Run):
-    summary = summarize(sample)
+    summary = View(sample).summary
     assert summary.points == {"tested": 83, "failed": 1, "skipped": 31, "impossible": 1}
     assert summary.covered == pytest.approx(83 / 115)
 
