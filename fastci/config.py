@@ -643,6 +643,11 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
     return [*found, password[1]] if password else found
 
 
+def secrets_of(settings: Settings) -> list[str]:
+    """The same of settings that were read already."""
+    return secret_values({v.name: str(getattr(settings, v.name.lower())) for v in VARIABLES.values()})
+
+
 def _contradictions(settings: Settings) -> list[str]:
     faults = []
     if bool(settings.ca_cert) != bool(settings.ca_key):

@@ -59,7 +59,7 @@ class Job:
         self.workspace = Workspace(
             Path(self.settings.fast_workspace), reports=Path(reports) if reports else None
         )
-        secrets = [*secret_values(self.environ), *self._credentials()]
+        self._secrets = secrets = [*secret_values(self.environ), *self._credentials()]
         stream = sys.stderr if to_stderr else sys.stdout
         # A CI's log is wider than what rich takes where there is no terminal.
         console = Console(file=stream, highlight=False, width=None if stream.isatty() else LOG_WIDTH)
@@ -157,7 +157,7 @@ class Job:
         """What the outcome will be judged by; asked for before anything starts, as it may be wrong."""
         from fastci.cli.results import Judging
 
-        return Judging.load(self.settings, self.workspace)
+        return Judging.load(self.settings, self.workspace, self._secrets)
 
     @contextmanager
     def promising(self, judging: "Judging") -> Iterator["Promise"]:

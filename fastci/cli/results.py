@@ -4,7 +4,7 @@ import datetime
 import glob
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,25 +28,29 @@ FORMATS = tuple(REPORTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Judging:
-    """What runs are judged by: the settings, the known findings, an earlier run."""
+    """What runs are judged by: the settings, the known findings, an earlier run.
+
+    `secrets` are values that no report may hold, wherever they stand.
+    """
 
     settings: Settings
     known: list[Acceptance] = field(default_factory=list)
     earlier: Run | None = None
+    secrets: Sequence[str] = ()
 
     @classmethod
-    def load(cls, settings: Settings, workspace: Workspace) -> "Judging":
+    def load(cls, settings: Settings, workspace: Workspace, secrets: Sequence[str] = ()) -> "Judging":
         """Raises UsageError for files that are named but not there, and for what is wrong in them."""
         path = known_file(settings, workspace)
         if settings.fast_known_findings and not path.is_file():
             raise UsageError(f"FAST_KNOWN_FINDINGS: there is no file {path}")
         earlier = load_run(Path(settings.fast_compare_with)) if settings.fast_compare_with else None
-        return cls(settings=settings, known=known_entries(settings, path), earlier=earlier)
+        return cls(settings=settings, known=known_entries(settings, path), earlier=earlier, secrets=secrets)
 
     def judge(self, run: Run) -> tuple[Run, Verdict]:
         """The run without secrets, known findings apart, compared, with its verdict; and that verdict."""
         today = datetime.datetime.now(datetime.UTC).date()
-        settled = apply_known(redacted(run), self.known, today)
+        settled = apply_known(redacted(run, known=self.secrets), self.known, today)
         if self.earlier is not None:
             settled = compare_runs(settled, self.earlier)
         verdict = decide(settled, self.settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from fastci.config import Mode, Settings
+from fastci.config import Mode, Settings, secrets_of
 from fastci.errors import ExitStatus, TechnicalError, UsageError
 from fastci.node.console import Say, default_name, greet, stop_on_signals
 from fastci.node.dsl import (
@@ -114,7 +114,8 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             runs, len(parts), run_id=run_id, name=name, record_id=record.id, build_id=settings.build_id
         )
 
-    run = redacted(uvloop.run(whole()), known=[value for _, value in credentials.changes])
+    known = [*secrets_of(settings), *(value for _, value in credentials.changes)]
+    run = redacted(uvloop.run(whole()), known=known)
     verdict = decide(run, settings)
     run = with_verdict(run, verdict)
     _keep(store, run)

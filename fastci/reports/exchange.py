@@ -48,13 +48,13 @@ class Message:
     def readable(self) -> bytes:
         """The body as a person reads it, without chunks and compression where they can be taken off."""
         body = self.body
-        chunked, packed = self._codings
+        chunked, packed = self.codings
         if chunked:
             body = _without_chunks(body)
         return _inflated(body) if packed else body
 
     @cached_property
-    def _codings(self) -> tuple[bool, bool]:
+    def codings(self) -> tuple[bool, bool]:
         """Whether the body is in chunks, and whether it is compressed in a way that can be undone here."""
         chunked = "chunked" in self.get("transfer-encoding").lower()
         return chunked, self.get("content-encoding").lower() in ("gzip", "x-gzip", "deflate")

@@ -2,25 +2,39 @@
 
 Each secret becomes `REDACTED-<n>`, the same number wherever it stands, so that a reader still sees which
 requests shared a session. Two passes: values are found where secrets stand (`credentials`), then the same
-values are replaced wherever else they appear. The payload of a finding stays readable.
+values are replaced wherever else they appear. The payload of a finding stays readable; method, route and
+point stay as they are, since fingerprints are made of them.
 """
 
 import html
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, partial
+from itertools import chain
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 from fastci.reports.credentials import mark_message, mark_text
-from fastci.results import BaselineCheck, Exchange, Finding, Run
+from fastci.reports.exchange import read_message
+from fastci.results import (
+    Acceptance,
+    BaselineCheck,
+    Exchange,
+    Finding,
+    PastFinding,
+    Place,
+    PointCoverage,
+    Run,
+    Verdict,
+)
 
-MARK = re.compile(rb"REDACTED-\d+")
+MARK = re.compile(rb"REDACTED-(\d{1,9})")
 
-_FEW = 40
+_FRAMING = re.compile(rb"(?im)^(?:content-encoding|transfer-encoding|content-length):[^\r\n]*\r?\n")
 _NOT_SECRET = frozenset((b"", b"true", b"false", b"null", b"none", b"undefined", b"0", b"1", b"yes", b"no"))
+_WORD_BYTES = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_TO_WORDS = bytes(byte if byte in _WORD_BYTES else 0x20 for byte in range(256))
 
 
 def redacted(run: Run, known: Iterable[str] = ()) -> Run:
@@ -28,50 +42,61 @@ def redacted(run: Run, known: Iterable[str] = ()) -> Run:
 
     `known` are secrets wherever they stand, as the credentials that went into every test request.
     """
-    secrets = _Secrets()
+    secrets = _Secrets(first=_highest_mark(run) + 1)
     for value in known:
         secrets.know(value)
-    marked = [_by_place(finding, secrets) for finding in (*run.findings, *run.accepted)]
-    shared = secrets.shared()
-    findings = [
-        _mapped(finding, partial(secrets.replaced, values=_longest_first(own | shared)))
-        for finding, own in marked
-    ]
-    everywhere = _longest_first(shared)
-
     plain = partial(secrets.mark, keep=())
+    marked = _changed(
+        run,
+        lambda finding: _by_place(finding, secrets),
+        lambda data: mark_text(data, plain),
+    )
+    everywhere = _Everywhere(secrets.distinct())
+    return _changed(marked, lambda finding: _finding(finding, everywhere.replaced), everywhere.replaced)
 
-    def text(value: str) -> str:
-        return _as_text(lambda data: secrets.replaced(mark_text(data, plain), everywhere), value)
 
+Change = Callable[[bytes], bytes]
+
+
+def _changed(run: Run, finding: Callable[[Finding], Finding], change: Change) -> Run:
+    """The run with its findings changed, and every other text of it that is no name of a place."""
+    # Few texts stand in fifty thousand rows.
+    text = cache(partial(_as_text, change))
     return replace(
         run,
-        findings=findings[: len(run.findings)],
-        accepted=findings[len(run.findings) :],
+        findings=[finding(one) for one in run.findings],
+        accepted=[finding(one) for one in run.accepted],
         checks=[_check(check, text) for check in run.checks],
         name=text(run.name),
+        record_name=text(run.record_name),
         description=text(run.description),
+        policy=text(run.policy),
+        build_id=text(run.build_id),
         target=text(run.target),
+        domains=[text(domain) for domain in run.domains],
+        compared_with=text(run.compared_with),
+        seen={text(kind): number for kind, number in run.seen.items()},
         messages=[text(message) for message in run.messages],
         steps=[replace(step, note=text(step.note)) for step in run.steps],
+        past=[_past(past, text) for past in run.past],
+        absent=[_acceptance(entry, text) for entry in run.absent],
+        verdict=run.verdict and _verdict(run.verdict, text),
     )
 
 
 class _Secrets:
-    """The secrets seen so far, numbered in the order they were met, with how many findings hold each."""
+    """The secrets seen so far, numbered in the order they were met."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
+        self._first = first
         self._numbers: dict[bytes, int] = {}
-        self._uses: Counter[bytes] = Counter()
-        self._met: set[bytes] = set()
 
     def know(self, value: str) -> None:
         """Take a value, and each of its words (`Bearer abc`), as secrets of the whole run."""
         for word in dict.fromkeys((value.strip(), *value.split())):
             plain = word.encode("utf-8", "surrogatepass")
             if _is_distinct(plain):
-                self._numbers.setdefault(plain, len(self._numbers) + 1)
-                self._uses[plain] += 2
+                self._mark_of(plain)
 
     def mark(self, value: bytes, keep: tuple[bytes, ...]) -> bytes:
         """What stands in place of a secret value; the parts of it that are the attack's own payload stay."""
@@ -81,29 +106,54 @@ class _Secrets:
             if payload in value:
                 before, _, after = value.partition(payload)
                 return self.mark(before, keep) + payload + self.mark(after, keep)
-        plain = unquote_to_bytes(value)
-        self._met.add(plain)
-        return b"REDACTED-%d" % self._numbers.setdefault(plain, len(self._numbers) + 1)
+        return self._mark_of(unquote_to_bytes(value))
 
-    def met(self) -> frozenset[bytes]:
-        """The secrets marked since the last call: those of one finding."""
-        met, self._met = self._met, set()
-        self._uses.update(met)
-        return frozenset(filter(_is_distinct, met))
+    def _mark_of(self, plain: bytes) -> bytes:
+        return b"REDACTED-%d" % self._numbers.setdefault(plain, self._first + len(self._numbers))
 
-    def shared(self) -> frozenset[bytes]:
-        """The secrets to look for everywhere: all while they are few, else those of several findings."""
-        least = 1 if len(self._uses) <= _FEW else 2
-        return frozenset(value for value, uses in self._uses.items() if uses >= least and _is_distinct(value))
+    def distinct(self) -> dict[bytes, bytes]:
+        """What to put in place of each secret wherever it stands: those that are secrets by themselves."""
+        return {value: self._mark_of(value) for value in self._numbers if _is_distinct(value)}
 
-    def replaced(self, data: bytes, values: Iterable[bytes]) -> bytes:
-        """The data with these values marked wherever they stand as a word, plain or escaped."""
-        for value in values:
-            for form in _forms(value):
-                if form in data:
-                    mark = b"REDACTED-%d" % self._numbers[value]
-                    data = re.sub(rb"(?<![A-Za-z0-9])" + re.escape(form) + rb"(?![A-Za-z0-9])", mark, data)
+
+class _Everywhere:
+    """Replaces many values wherever they stand as words, plain or escaped, however many they are.
+
+    A value can only be where its longest run of letters and digits is a word of the text, so that one look
+    at the words of a text tells which of the values to search for.
+    """
+
+    def __init__(self, marks: Mapping[bytes, bytes]) -> None:
+        self._by_word: dict[bytes, list[tuple[int, bytes, bytes]]] = {}
+        # Longest first, so that a secret inside a longer one does not spoil it.
+        ranked = sorted(marks.items(), key=lambda item: (-len(item[0]), item[0]))
+        forms = ((form, mark) for value, mark in ranked for form in _forms(value))
+        for rank, (form, mark) in enumerate(forms):
+            word = max(form.translate(_TO_WORDS).split(), key=len, default=b"")
+            self._by_word.setdefault(word, []).append((rank, form, mark))
+        self._wordless = self._by_word.pop(b"", [])
+
+    def replaced(self, data: bytes) -> bytes:
+        words = data.translate(_TO_WORDS).split()
+        if not self._wordless and self._by_word.keys().isdisjoint(words):
+            return data
+        found = [self._by_word[word] for word in self._by_word.keys() & set(words)]
+        for _, form, mark in sorted(chain(self._wordless, *found)):
+            if form in data:
+                data = re.sub(rb"(?<![A-Za-z0-9])" + re.escape(form) + rb"(?![A-Za-z0-9])", mark, data)
         return data
+
+
+def _highest_mark(run: Run) -> int:
+    """The last number that was given to a secret of this run before."""
+    exchanges = (one for finding in (*run.findings, *run.accepted) for one in _exchanges(finding))
+    texts = chain.from_iterable((one.request, one.response) for one in exchanges)
+    return max((int(number) for text in texts for number in MARK.findall(text)), default=0)
+
+
+def _exchanges(finding: Finding) -> list[Exchange]:
+    evidence = finding.evidence
+    return [one for one in (evidence.attack, evidence.confirmation, evidence.control) if one]
 
 
 def _is_distinct(value: bytes) -> bool:
@@ -111,14 +161,8 @@ def _is_distinct(value: bytes) -> bool:
     return len(value) >= 16 or (len(value) >= 6 and not value.isalpha())
 
 
-def _longest_first(values: frozenset[bytes]) -> list[bytes]:
-    """So that a secret inside a longer one does not spoil it, and the order is always the same."""
-    return sorted(values, key=lambda value: (-len(value), value))
-
-
-@lru_cache(maxsize=4096)
 def _forms(value: bytes) -> tuple[bytes, ...]:
-    """A value as it may be written: plain, percent-encoded, in a JSON string, in HTML."""
+    """A value as it may be written: plain, percent-encoded, in a JSON string, in HTML; the longest first."""
     text = value.decode("utf-8", "surrogateescape")
     forms = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], html.escape(text))
     plain = [form.encode("utf-8", "surrogateescape") for form in forms]
@@ -126,26 +170,46 @@ def _forms(value: bytes) -> tuple[bytes, ...]:
     return tuple(sorted({*plain, *percent}, key=len, reverse=True))
 
 
-def _by_place(finding: Finding, secrets: _Secrets) -> tuple[Finding, frozenset[bytes]]:
+def _by_place(finding: Finding, secrets: _Secrets) -> Finding:
     payload = finding.evidence.payload.encode("utf-8", "surrogatepass")
-    keep = _forms(payload) if payload else ()
-    mark = partial(secrets.mark, keep=keep)
-    marked = _mapped(finding, partial(mark_message, mark=mark), text=partial(mark_text, mark=mark))
-    return marked, secrets.met()
+    mark = partial(secrets.mark, keep=_forms(payload) if payload else ())
+    return _finding(finding, partial(mark_message, mark=mark), partial(mark_text, mark=mark))
 
 
-def _mapped(
-    finding: Finding, mark: Callable[[bytes], bytes], *, text: Callable[[bytes], bytes] | None = None
-) -> Finding:
+def _as_read(change: Change, data: bytes) -> bytes:
+    """A message changed as readers see it: in a body that is in chunks or compressed, a secret is one too.
+
+    Where something was changed the body stays decoded, and the head tells its length.
+    """
+    if b"-encoding" not in data[: data.find(b"\r\n\r\n")].lower():
+        return change(data)
+    message = read_message(data)
+    if not any(message.codings):
+        return change(data)
+    head, body = _FRAMING.sub(b"", data[: message.body_at]), message.readable()
+    line_end = b"\r\n" if head.endswith(b"\r\n") else b"\n"
+    plain = head.removesuffix(line_end) + b"Content-Length: %d" % len(body) + 2 * line_end + body
+    changed = change(plain)
+    return changed if changed != plain else data
+
+
+def _finding(finding: Finding, message: Change, text: Change | None = None) -> Finding:
     """The finding with its messages and texts changed; the payload is the attack's own and stays."""
     evidence = finding.evidence
-    plain = partial(_as_text, text or mark)
+    plain = partial(_as_text, text or message)
 
     def exchange(one: Exchange) -> Exchange:
-        return replace(one, request=mark(one.request), response=mark(one.response))
+        request, response = _as_read(message, one.request), _as_read(message, one.response)
+        return replace(one, request=request, response=response)
+
+    def place(one: Place) -> Place:
+        return replace(one, url=plain(one.url), test=plain(one.test))
 
     return replace(
         finding,
+        title=plain(finding.title),
+        description=plain(finding.description),
+        remediation=plain(finding.remediation),
         evidence=replace(
             evidence,
             matched=plain(evidence.matched),
@@ -154,13 +218,37 @@ def _mapped(
             control=evidence.control and exchange(evidence.control),
             notes=[plain(note) for note in evidence.notes],
         ),
-        places=[replace(place, url=plain(place.url)) for place in finding.places],
+        places=[place(one) for one in finding.places],
+        acceptance=finding.acceptance and _acceptance(finding.acceptance, plain),
     )
 
 
-def _check(check: BaselineCheck, text: Callable[[str], str]) -> BaselineCheck:
-    return replace(check, url=text(check.url), error=text(check.error))
+Text = Callable[[str], str]
 
 
-def _as_text(change: Callable[[bytes], bytes], text: str) -> str:
+def _check(check: BaselineCheck, text: Text) -> BaselineCheck:
+    rows = check.coverage
+    if any(row.reason and text(row.reason) != row.reason for row in rows):
+        rows = [_row(row, text) for row in rows]
+    return replace(check, url=text(check.url), error=text(check.error), test=text(check.test), coverage=rows)
+
+
+def _row(row: PointCoverage, text: Text) -> PointCoverage:
+    return replace(row, reason=text(row.reason))
+
+
+def _past(past: PastFinding, text: Text) -> PastFinding:
+    return replace(past, title=text(past.title))
+
+
+def _acceptance(entry: Acceptance, text: Text) -> Acceptance:
+    return replace(entry, reason=text(entry.reason), owner=text(entry.owner), where=text(entry.where))
+
+
+def _verdict(verdict: Verdict, text: Text) -> Verdict:
+    rules = [replace(rule, found=text(rule.found), limit=text(rule.limit)) for rule in verdict.rules]
+    return replace(verdict, reason=text(verdict.reason), rules=rules)
+
+
+def _as_text(change: Change, text: str) -> str:
     return change(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass") if text else text

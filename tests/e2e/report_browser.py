@@ -112,9 +112,13 @@ class Page:
     def open(self, run, anchor=""):
         path = self.folder / "report.html"
         path.write_text(REPORTS["html"].render(run), encoding="utf-8")
+        self.visit(path.as_uri() + anchor)
+
+    def visit(self, url):
+        """Go there and wait for the page to be loaded."""
         self.call("Page.bringToFront")
         self.browser.events.clear()
-        loader = self.call("Page.navigate", url=path.as_uri() + anchor)["loaderId"]
+        loader = self.call("Page.navigate", url=url)["loaderId"]
         self.browser.wait_for("Page.lifecycleEvent", name="load", loaderId=loader)
 
     def close(self):

@@ -459,19 +459,15 @@ def test_page_of_an_empty_run_opens(page, sample):
     assert page.faults() == []
 
 
-def test_page_of_two_thousand_findings_opens_in_two_seconds(page):
+def test_page_of_two_thousand_findings_is_searched_and_opened(page):
+    """How long it takes to open is measured by bench/reports.py."""
     sys.path.insert(0, str(ROOT / "bench"))
     try:
         from reports import big_run
     finally:
         sys.path.pop(0)
-    page.call("Performance.enable", timeDomain="threadTicks")
     page.open(big_run(2_000, 50_000))
-    metrics = {one["name"]: one["value"] for one in page.call("Performance.getMetrics")["metrics"]}
     assert page.run("document.querySelectorAll('.finding').length") == 2_000
-    assert metrics["TaskDuration"] < 2.0, (
-        "seconds of processor time, as other work on the machine does not count"
-    )
     page.choose("#query", "number 1999", "input")
     assert page.run("document.querySelector('#shown').textContent") == "1 of 2,000"
     page.show(".finding:not([hidden])")

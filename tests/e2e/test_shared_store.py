@@ -19,6 +19,7 @@ from test_engine_processes import XSS, exchanges, flawed
 
 from fastci.errors import TechnicalError, UsageError
 from fastci.node.store.postgres import SharedRecord, SharedStore
+from fastci.reports import REPORTS
 from fastci.results import to_document
 
 pytestmark = pytest.mark.xdist_group("postgres")
@@ -156,11 +157,15 @@ def test_store_that_refuses_is_one_error_without_the_secret(url, change):
 
 @pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.engine)])
 def test_record_of_one_runner_is_tested_by_another(runners, target, runtime):
+    """And no report holds a secret: neither the recorded one nor the store's own, whatever it stands in."""
     one, two = runners
+    planted = f"api_key=key-77aa88bb&about={PASSWORD}"
     recorded = one("record", "--target-uri", target.url, BUILD_ID="b1")
     assert recorded.status == 0, recorded
     proxy = next(line for line in recorded.out.splitlines() if "http_proxy=" in line).partition("=")[2]
-    subprocess.run(sending(f"{target.url}/echo?q=1"), check=True, timeout=30, env={"http_proxy": proxy})
+    subprocess.run(
+        sending(f"{target.url}/echo?q=1&{planted}"), check=True, timeout=30, env={"http_proxy": proxy}
+    )
     assert one("stop", BUILD_ID="b1").status == 0
     done = two("test", BUILD_ID="b1")
     assert done.status == 1, done
@@ -168,6 +173,13 @@ def test_record_of_one_runner_is_tested_by_another(runners, target, runtime):
     assert f"runtime: {runtime}" in done.text
     assert "security tests: failed, 1 vulnerability" in done.text
     assert PASSWORD not in done.text + recorded.text
+    latest = two.workspace.latest
+    assert {path.name for path in latest.iterdir()} == {report.fixed for report in REPORTS.values()}
+    for path in latest.iterdir():
+        text = path.read_text()
+        assert "key-77aa88bb" not in text, path
+        assert PASSWORD not in text, path
+    assert "about=REDACTED-" in (latest / "report.html").read_text()
     nothing = two("test", BUILD_ID="b2")
     assert nothing.status == 2, nothing
     assert "no test record of BUILD_ID=b2" in nothing.text
