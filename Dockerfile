@@ -5,13 +5,11 @@ ARG BASE_IMAGE=python:3.13-slim-bookworm
 FROM ${BASE_IMAGE} AS build
 # pip stays behind in this stage: the environment that is copied holds only what runs.
 RUN python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/venv
-COPY pyproject.toml /src/
-# The dependencies alone, the driver of a shared store with them, so that a changed source does not install them
-# again. Symbols are a third of their size; without strip they stay.
-RUN python3 -c "import tomllib; p = tomllib.load(open('/src/pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['postgres']))" \
-      > /src/requirements.txt \
- && /opt/tools/bin/pip --python /opt/venv/bin/python3 install --quiet --no-cache-dir --disable-pip-version-check \
-      --only-binary :all: --requirement /src/requirements.txt \
+COPY locked/image.txt /src/
+# The dependencies alone, by their hashes, so that a changed source does not install them again. Symbols are a third of
+# their size; without strip they stay.
+RUN /opt/tools/bin/pip --python /opt/venv/bin/python3 install --quiet --no-cache-dir --disable-pip-version-check \
+      --only-binary :all: --no-deps --require-hashes --requirement /src/image.txt \
  && find /opt/venv -depth -type d \( -name tests -o -name test -o -name testing \) -exec rm -rf {} + \
  && find /opt/venv -type f \( -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' \) -delete \
  && { command -v strip >/dev/null \

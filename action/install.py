@@ -1,34 +1,36 @@
-"""Makes the environment that the action runs in: python -I install.py FOLDER. Needs nothing but Python."""
+"""Makes the environment that the action runs in: python -I install.py FOLDER LIST. Needs nothing but Python.
+
+LIST is what is installed, by versions and hashes that scripts/lock wrote; nothing else is.
+"""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import venv
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+INSTALLER = Path(__file__).parents[1] / "locked" / "uv.txt"
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-compile")
+LOCKED = ("--no-deps", "--require-hashes", "--requirement")
 
 
-def install(folder: Path) -> None:
-    """Raises CalledProcessError when the project's dependencies cannot be had."""
+def install(folder: Path, wanted: str) -> None:
+    """Raises CalledProcessError when something in the list cannot be had, or is not what was locked."""
     inside = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     # The pip that is there, where there is one: to make another takes longer than all the rest.
     shared = find_spec("pip") is not None
     venv.create(folder, with_pip=not shared, symlinks=os.name != "nt")
     pip = [sys.executable if shared else str(inside), "-I", "-m", "pip"]
-    wanted = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
     try:
         # uv, itself downloaded, takes less than half of pip's time.
         uv = get_uv(pip, folder / "uv")
-        start([uv, "pip", "install", "--quiet", "--no-cache", "--python", str(inside), *wanted])
+        start([uv, "pip", "install", "--quiet", "--no-cache", "--python", str(inside), *LOCKED, wanted])
     except (OSError, subprocess.CalledProcessError):
-        start([*pip, "--python", str(inside), "install", *QUIET, *wanted])
+        start([*pip, "--python", str(inside), "install", *QUIET, *LOCKED, wanted])
     finally:
         shutil.rmtree(folder / "uv", ignore_errors=True)
 
@@ -37,7 +39,7 @@ def get_uv(pip: Sequence[str], folder: Path) -> str:
     """The program. Raises OSError where pip is told of an index of its own, which uv would not know of."""
     if re.search(r"\.(index-url|no-index)='[^']", start([*pip, "config", "list"])):
         raise FileNotFoundError
-    start([*pip, "install", *QUIET, "--no-deps", "--target", str(folder), "uv"])
+    start([*pip, "install", *QUIET, "--target", str(folder), *LOCKED, str(INSTALLER)])
     return str(folder / "bin" / "uv")
 
 
@@ -50,6 +52,6 @@ def start(command: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     try:
-        install(Path(sys.argv[1]))
+        install(Path(sys.argv[1]), sys.argv[2])
     except subprocess.CalledProcessError as error:
         sys.exit(error.stdout + error.stderr)

@@ -5,7 +5,8 @@ const { createHash, randomUUID } = require('node:crypto');
 const [fs, os, path] = [require('node:fs'), require('node:os'), require('node:path')];
 
 const root = path.dirname(__dirname);
-const project = path.join(root, 'pyproject.toml');
+// A store in a database needs its driver.
+const locked = path.join(root, 'locked', process.env.FAST_STORE ? 'image.txt' : 'action.txt');
 const inVenv = (folder) => path.join(folder, ...(process.platform === 'win32' ? ['Scripts', 'python.exe'] : ['bin', 'python']));
 // tomllib is new in 3.11, ensurepip is what Debian splits off. Looking for them is quick, importing them is not.
 const PROBE = 'import os, sys; print(sys.executable, sys.version, sys.prefix); sys.exit(not all(os.path.exists(os.path.join(os.path.dirname(os.__file__), name, "__init__.py")) for name in ("tomllib", "ensurepip", "venv")))';
@@ -27,13 +28,13 @@ function findPython() {
 }
 
 function makeVenv({ python, facts }) {
-  const key = createHash('sha256').update(facts).update(fs.readFileSync(project)).digest('hex').slice(0, 16);
+  const key = createHash('sha256').update(facts).update(fs.readFileSync(locked)).digest('hex').slice(0, 16);
   const folder = path.join(process.env.RUNNER_TOOL_CACHE || process.env.RUNNER_TEMP || os.tmpdir(), 'fast-action', key);
   if (fs.existsSync(inVenv(folder))) return inVenv(folder);
   // Made aside and renamed: nobody meets half of it, neither after a cancel nor in a second job of this machine.
   const made = `${folder}.${randomUUID()}`;
   process.once('exit', () => fs.rmSync(made, { recursive: true, force: true }));
-  const done = spawnSync(python, ['-I', path.join(__dirname, 'install.py'), made], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const done = spawnSync(python, ['-I', path.join(__dirname, 'install.py'), made, locked], { encoding: 'utf8', maxBuffer: 1 << 26 });
   if (done.status !== 0) fail('the Python environment of the action cannot be made', `${done.error || ''}${done.stdout}${done.stderr}`);
   try { fs.renameSync(made, folder); } catch { /* another job was first: its environment is the same */ }
   return inVenv(folder);

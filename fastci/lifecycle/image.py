@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 REPOSITORY = "fast-action/node"
 NODE_LABEL = "org.fast-action.node"
 """Image label that says: this is our node, not just any image of the contract."""
-_PARTS = ("Dockerfile", "pyproject.toml", "fastci")
+_PARTS = ("Dockerfile", "locked/image.txt", "fastci")
 _BUILD_TIMEOUT = 900
 _PULLS = 3
 _LIFETIME = 86400.0

@@ -21,6 +21,7 @@ PRODUCT = (
     "entrypoint.py",
     "fastci",
     "pyproject.toml",
+    "locked",
     "Dockerfile",
     "templates",
     "vars",

@@ -1,11 +1,14 @@
 """The action's scripts on a real node, around a product that is a stand-in."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -34,15 +37,16 @@ class Shim:
         self.cache = folder / "cache"
         self.cache.mkdir()
         shutil.copytree(ROOT / "action", self.product / "action")
-        self.require("nothing; python_version < '3'")
+        (self.product / "locked").mkdir()
+        shutil.copy(ROOT / "locked" / "uv.txt", self.product / "locked")
+        self.require("")
         (self.product / "entrypoint.py").write_text(ENTRYPOINT)
         self.state = folder / "state"
         self.state.write_text("")
         self._clients: list[Client] = []
 
-    def require(self, *dependencies: str) -> None:
-        text = f"[project]\nname = 'x'\nversion = '1'\ndependencies = {json.dumps(list(dependencies))}\n"
-        (self.product / "pyproject.toml").write_text(text)
+    def require(self, text: str, name: str = "action.txt") -> None:
+        (self.product / "locked" / name).write_text(text + "\n")
 
     def start(self, script: str, **environ: str) -> Client:
         given = {
@@ -73,6 +77,12 @@ def shim(tmp_path):
     made.close()
 
 
+def locked(name: str) -> str:
+    """What is locked of a package."""
+    (found,) = re.findall(rf"^{name}==(?:.+\\\n)+.+", (ROOT / "locked/action.txt").read_text(), re.MULTILINE)
+    return str(found)
+
+
 def facts(client: Client) -> dict[str, object]:
     (line,) = [line for line in client.text.splitlines() if line.startswith("facts ")]
     return dict(json.loads(line.removeprefix("facts ")))
@@ -99,7 +109,7 @@ def test_main_on_a_warm_runner_takes_the_environment_that_is_there(shim):
 
 def test_main_for_other_dependencies_makes_another_environment(shim):
     assert shim.start("main.js").wait(120) == 0
-    shim.require("fast-action-has-no-such-dependency; python_version < '3'")
+    shim.require("# others")
     assert shim.start("main.js").wait(120) == 0
     assert len(shim.environments()) == 2
 
@@ -109,7 +119,7 @@ def test_main_for_other_dependencies_makes_another_environment(shim):
     [({"PIP_NO_INDEX": ""}, "uv"), ({"PIP_NO_INDEX": "", "PIP_INDEX_URL": "https://pypi.org/simple"}, "pip")],
 )
 def test_main_installs_by_uv_unless_pip_is_told_of_an_index_of_its_own(shim, settings, installer):
-    shim.require("certifi")
+    shim.require(locked("certifi"))
     given = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
     client = shim.start("main.js", **given, **settings)
     assert client.wait(170) == 0, client.text
@@ -126,12 +136,34 @@ def test_main_twice_at_once_leaves_one_whole_environment(shim):
 
 
 def test_main_whose_dependencies_cannot_be_had_says_so_and_leaves_nothing(shim):
-    shim.require("fast-action-has-no-such-dependency==1")
+    shim.require(f"fast-action-has-no-such-dependency==1 --hash=sha256:{'0' * 64}")
     client = shim.start("main.js")
     assert client.wait(120) == 3
     assert "::error title=FAST::the Python environment of the action cannot be made" in client.text
     assert "fast-action-has-no-such-dependency" in client.text
     assert shim.environments() == []
+
+
+@pytest.mark.parametrize(("same", "status"), [(True, 0), (False, 3)])
+def test_main_installs_a_file_only_if_it_is_the_one_that_was_locked(shim, same, status):
+    wheel = shim.folder / "small-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("small.py", "")
+        archive.writestr("small-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: small\nVersion: 1\n")
+        archive.writestr("small-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr("small-1.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes() if same else b"another").hexdigest()
+    shim.require(f"small==1 --hash=sha256:{digest}")
+    client = shim.start("main.js", PIP_FIND_LINKS=str(shim.folder))
+    assert client.wait(120) == status, client.text
+    assert ("DO NOT MATCH THE HASHES" in client.text) is not same
+
+
+def test_main_with_a_store_in_a_database_installs_its_driver_too(shim):
+    shim.require("broken, and not read", "action.txt")
+    shim.require("", "image.txt")
+    client = shim.start("main.js", FAST_STORE="postgresql://fast@db/fast")
+    assert client.wait(120) == 0, client.text
 
 
 def test_main_without_a_python_on_the_path_takes_the_newest_of_the_tool_cache(shim):

@@ -8,7 +8,7 @@ from fastci.lifecycle.image import build_context, image_tag, source_root
 
 @pytest.fixture
 def source(tmp_path):
-    for name in ("Dockerfile", "pyproject.toml", "fastci/cli.py", "fastci/node/detects/a.yaml"):
+    for name in ("Dockerfile", "locked/image.txt", "fastci/cli.py", "fastci/node/detects/a.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     return tmp_path
@@ -21,7 +21,7 @@ def names(context):
 def test_context_holds_what_the_dockerfile_copies(source):
     (source / "README.md").write_text("not copied")
     assert names(build_context(source)) == [
-        "Dockerfile", "fastci/cli.py", "fastci/node/detects/a.yaml", "pyproject.toml",
+        "Dockerfile", "fastci/cli.py", "fastci/node/detects/a.yaml", "locked/image.txt",
     ]  # fmt: skip
 
 
