@@ -1,43 +1,64 @@
 """How fast testing goes: the engine against a bare client loop, both to one local server in the same run.
 
 Prints a table; `--json FILE` writes it with `ratios` (reference name -> ours/reference). The server is nginx
-where it is installed (one worker, a fixed small page), else an asyncio server in a process of its own.
+where it is installed (one worker), else an asyncio server in a process of its own. What a target has seen it
+says itself: it logs the moment of every request, and all rates but the memory's are worked out from that.
+
+- The bare loop sends the same requests over as many connections, in one warm process, and reads each answer
+  whole. It and the engine take turns; a ratio is the median of the turns' ratios.
+- "steady" is the rate between the first and the last test request, "whole" that from the call to the results:
+  with the plan, the journal on the disk and the summing up.
+- A page that is always the same flatters what remembers answers. In the other rows no two bodies are alike.
+- WORKERS is the same in every process. Two processes need a third CPU, or a target that leaves them most of
+  two: the engine with the default policy works long on each request, and the slow target sleeps.
+- The many baselines are tested by the node itself, started as a pipeline starts it. Only without `--quick`
+  are they tested to the end; with it, what it comes to is foretold from the memory after so many of them.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
-import resource
+import os
+import re
 import shutil
+import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import httptools
 import uvloop
 
 from fastci.config import parse_settings
-from fastci.node.dsl import builtin_extensions, load_extensions
-from fastci.node.engine.client import WireClient
+from fastci.node.dsl import Extension, builtin_extensions, load_extensions
+from fastci.node.engine.journal import JournalPlace
 from fastci.node.engine.run import run_tests
 from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.policy import load_policy
-from fastci.node.store import Baseline, Record, Store
-from fastci.results import render_document
+from fastci.node.store import Record, Store
 
-CONNECTIONS = 10
-PAGE = b"<html><body><p>welcome</p></body></html>"
+WORKERS = 10
+MANY = 10_000
+SLEEP = 0.005
+"""Seconds that the slow target takes to answer; meanwhile it takes other requests."""
+
+PAGE = "<html><body><p>welcome</p><i>%s</i></body></html>"
 CONF = """daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
 events {{ worker_connections 256; }}
-http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder};
+http {{ log_format moment $msec; keepalive_requests 1000000000; client_body_temp_path {folder};
   proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
-  server {{ listen 127.0.0.1:{port}; location / {{ default_type text/html; return 200 "{page}"; }} }} }}
+  access_log {log} moment buffer=64k flush=100ms; default_type text/html;
+  server {{ listen 127.0.0.1:{port};
+    location / {{ return 200 "{same}"; }} location /varying/ {{ return 200 "{varying}"; }} }} }}
 """
 EXTENSION = """
 meta-info: {type: sqli, title: bench, threat: 50, description: bench}
@@ -47,40 +68,105 @@ detect:
   response:
     - body: 'this never matches [0-9]{12}'
 """
+_PROGRESS = re.compile(rb"Progress: (\d+) of")
 
 
-def answer_in_asyncio(port: int) -> None:
-    """The stand-in for nginx."""
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A local server. `log` gets the moment of every request, as seconds since the epoch on a line."""
+
+    name: str
+    origin: Origin
+    log: Path
+
+    def forget(self) -> None:
+        self.seen()
+        os.truncate(self.log, 0)
+
+    def seen(self) -> list[float]:
+        """The moments of the requests since `forget`, when the log has come to rest."""
+        size = -1
+        while size != (size := self.log.stat().st_size):
+            time.sleep(0.3)
+        return sorted(map(float, self.log.read_bytes().split()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Requests a second that a target saw: between the first and the last, and over the whole run."""
+
+    count: int
+    steady: float
+    whole: float
+    first: float
+    """Seconds from the beginning to the first request."""
+
+    @classmethod
+    def of(cls, moments: Sequence[float], begin: float, end: float) -> "Rate":
+        between = max(moments[-1] - moments[0], 0.001)
+        count = len(moments)
+        return cls(
+            count=count,
+            steady=(count - 1) / between,
+            whole=count / (end - begin),
+            first=max(0.0, moments[0] - begin),
+        )
+
+
+# targets
+
+
+def answer_in_asyncio(port: int, log: str, sleep: float) -> None:
+    """The slow target, and the stand-in for nginx."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
+    moments: list[str] = []
 
     class Answer(asyncio.Protocol):
+        count = 0
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.transport = transport
+            self.loop = asyncio.get_running_loop()
 
         def data_received(self, data: bytes) -> None:
-            self.transport.write(head % len(PAGE) + PAGE)  # type: ignore[attr-defined]
+            Answer.count += 1
+            number = Answer.count if b"/varying/" in data[:64] else 0
+            body = (PAGE % f"{number:032x}").encode()
+            answer = head % len(body) + body
+            moments.append(f"{time.time():.3f}\n")
+            if sleep:
+                self.loop.call_later(sleep, self.transport.write, answer)  # type: ignore[attr-defined]
+            else:
+                self.transport.write(answer)  # type: ignore[attr-defined]
 
     async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(Answer, "127.0.0.1", port)
-        await server.serve_forever()
+        await asyncio.get_running_loop().create_server(Answer, "127.0.0.1", port)
+        with Path(log).open("a") as file:
+            while True:
+                await asyncio.sleep(0.1)
+                file.write("".join(moments))
+                file.flush()
+                moments.clear()
 
     uvloop.run(serve())
 
 
 @contextlib.contextmanager
-def local_server() -> Iterator[tuple[str, Origin]]:
-    """A running server: its name, and where it is."""
+def local_server(*, sleep: float = 0.0) -> Iterator[Target]:
+    """A running server; nginx cannot sleep."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     with tempfile.TemporaryDirectory() as folder:
-        if nginx:
+        log = Path(folder, "moments")
+        log.touch()
+        command = [sys.executable, __file__, "--serve", str(port), "--log", str(log), "--sleep", str(sleep)]
+        if nginx and not sleep:
             conf = Path(folder, "nginx.conf")
-            conf.write_text(CONF.format(folder=folder, port=port, page=PAGE.decode()))
+            pages = {"same": PAGE % ("0" * 32), "varying": PAGE % "$request_id"}
+            conf.write_text(CONF.format(folder=folder, log=log, port=port, **pages))
             command = [nginx, "-c", str(conf), "-p", folder]
-        else:
-            command = [sys.executable, __file__, "--serve", str(port)]
         process = subprocess.Popen(command)
         try:
             end = time.monotonic() + 20
@@ -91,16 +177,43 @@ def local_server() -> Iterator[tuple[str, Origin]]:
                 if time.monotonic() > end or process.poll() is not None:
                     raise SystemExit("the local server does not start")
                 time.sleep(0.05)
-            yield "nginx" if nginx else "asyncio", Origin(scheme="http", host="127.0.0.1", port=port)
+            name = "nginx" if command[0] == nginx else "asyncio"
+            yield Target(name=name, origin=Origin(scheme="http", host="127.0.0.1", port=port), log=log)
         finally:
             process.terminate()
             process.wait(10)
 
 
-def request_of(origin: Origin, number: int) -> Request:
-    target = b"/items/search/page%d?q=tea&category=drinks&page=1" % number
+# what is sent
+
+
+def request_of(origin: Origin, number: int, folder: str) -> Request:
+    target = f"/{folder}/search/page{number}?q=tea&category=drinks&page=1".encode()
     fields = [(b"Host", origin.authority.encode()), (b"User-Agent", b"bench"), (b"Accept", b"text/html")]
     return Request(method=b"GET", target=target, fields=tuple(Field.of(*field) for field in fields))
+
+
+def record_of(store: Path, origin: Origin, count: int, folder: str) -> Record:
+    """A record of so many baselines, as recording leaves it."""
+    recorder = Store(store).create("bench")
+    answer = Response(status=200, body=(PAGE % "recorded").encode())
+    for number in range(1, count + 1):
+        recorder.add(origin, request_of(origin, number, folder), answer, started=0, duration=0.001)
+    recorder.close()
+    return Store(store).choose()
+
+
+def one_extension() -> list[Extension]:
+    """One check of 60 payloads that finds nothing: what is left is the engine itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = EXTENSION % ", ".join(f"'STR_MARKER{n}'" for n in range(60))
+        Path(folder, "bench.yaml").write_text(text)
+        extensions, faults = load_extensions(Path(folder), builtin=True)
+    assert not faults, faults
+    return extensions
+
+
+# the reference
 
 
 class Bare(asyncio.Protocol):
@@ -131,200 +244,219 @@ class Bare(asyncio.Protocol):
         self.done.set_result(None)
 
 
-async def bare_loop(origin: Origin, seconds: float) -> float:
-    """Requests a second of the reference."""
-    data, count = request_of(origin, 1).render(), 0
-    begin = time.perf_counter()
+async def send_barely(origin: Origin, seconds: float, folder: str) -> None:
+    requests = cycle([request_of(origin, number, folder).render() for number in range(1, 500)])
+    end = time.perf_counter() + seconds
 
     async def work() -> None:
-        nonlocal count
         loop = asyncio.get_running_loop()
         transport, bare = await loop.create_connection(Bare, origin.host, origin.port)
-        while time.perf_counter() < begin + seconds:
-            await bare.ask(data)
-            count += 1
+        while time.perf_counter() < end:
+            await bare.ask(next(requests))
         transport.close()
 
-    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
-    return count / (time.perf_counter() - begin)
+    await asyncio.gather(*(work() for _ in range(WORKERS)))
 
 
-async def wire_client(origin: Origin, seconds: float) -> float:
-    """Requests a second of the engine's client by itself."""
-    client, data, count = WireClient(), request_of(origin, 1).render(), 0
-    begin = time.perf_counter()
-
-    async def work() -> None:
-        nonlocal count
-        while time.perf_counter() < begin + seconds:
-            await client.send(origin, data, method=b"GET", timeout=10)
-            count += 1
-
-    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
-    client.close()
-    return count / (time.perf_counter() - begin)
+def bare_loop(target: Target, seconds: float, folder: str) -> Rate:
+    target.forget()
+    begin = time.time()
+    uvloop.run(send_barely(target.origin, seconds, folder))
+    return Rate.of(target.seen(), begin, time.time())
 
 
-def record_on_disk(folder: Path, origin: Origin, count: int) -> Record:
-    """What several processes read: the same baselines as a record's file."""
-    store = Store(folder)
-    recorder = store.create("bench")
-    for each in baselines_of(origin, count):
-        recorder.add(each.origin, each.request, each.response, started=0, duration=0.001)
-    recorder.close()
-    return store.choose()
+# the engine
 
 
-def record_of(count: int) -> Record:
-    return Record(
-        id="rec_0001", name="bench", build_id="", created=0, closed=0, baselines=count, seen={}, path=Path()
-    )
-
-
-def baselines_of(origin: Origin, count: int) -> Iterator[Baseline]:
-    for number in range(1, count + 1):
-        yield Baseline(
-            sequence=number, origin=origin, request=request_of(origin, number),
-            response=Response(status=200, body=PAGE), started=0, duration=0.001, connection=1, test="",
-            truncated=False,
-        )  # fmt: skip
-
-
-async def engine(
-    origin: Origin, baselines: int, payloads: int, record: Record | None = None, **variables: str
-) -> tuple[float, int, float]:
-    """Requests a second of a whole run, its requests, and the seconds until the first baseline began."""
-    names = {"CI_MODE": "testing", "WORKERS": str(CONNECTIONS), "FAST_SKIP_DUPLICATES": "false"}
-    with tempfile.TemporaryDirectory() as folder:
-        text = EXTENSION % ", ".join(f"'STR_MARKER{n}'" for n in range(payloads))
-        Path(folder, "bench.yaml").write_text(text)
-        extensions, faults = load_extensions(Path(folder), builtin=True)
-    assert not faults, faults
-    lines: list[float] = []
-    begin = time.perf_counter()
-    run = await run_tests(
-        run_id="tr_0001",
-        settings=parse_settings(names | variables),
-        record=record or record_of(baselines),
-        baselines=baselines_of(origin, baselines),
-        extensions=extensions,
-        policy=load_policy("default", None),
-        say=lambda _: lines.append(time.perf_counter()),
-        stop=asyncio.Event(),
-    )
+def engine(
+    target: Target,
+    baselines: int,
+    folder: str,
+    extensions: Sequence[Extension],
+    *,
+    processes: int = 1,
+    **variables: str,
+) -> Rate:
+    """A whole run: from a record's file, with its journal, in this process or in several."""
+    names = {
+        "CI_MODE": "testing", "WORKERS": str(WORKERS), "PROCESSES": str(processes), "FAST_OOB": "false",
+        "FAST_SKIP_DUPLICATES": "false",
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as place:
+        record = record_of(Path(place), target.origin, baselines, folder)
+        target.forget()
+        begin = time.time()
+        run = uvloop.run(
+            run_tests(
+                run_id="tr_0001",
+                settings=parse_settings(names | variables),
+                record=record,
+                baselines=Store(Path(place)).baselines(record),
+                extensions=extensions,
+                policy=load_policy("default", None),
+                say=lambda _: None,
+                stop=asyncio.Event(),
+                journal=JournalPlace(
+                    folder=Path(place), run_id="tr_0001", record_id=record.id, subject="bench"
+                ),
+            )
+        )
+        end = time.time()
     assert run.state == "passed", run.messages
-    seconds = time.perf_counter() - begin
-    return run.sent_requests / seconds, run.sent_requests, lines[0] - begin
+    rate = Rate.of(target.seen(), begin, end)
+    assert rate.count == run.sent_requests, (rate.count, run.sent_requests)
+    return rate
 
 
-async def many_baselines(origin: Origin, count: int, seconds: float) -> None:
-    """Test a record of so many baselines with the default policy and every built-in detect for a while.
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A node that tested a record in a process of its own. `memory` is its peak in MB."""
 
-    Prints, as JSON, the seconds until the first test request, the peak memory in MB, and how far it came.
+    first: float
+    memory: float
+    tested: int
+    requests: int
+    seconds: float
+
+
+def node(target: Target, count: int, seconds: float) -> Node:
+    """Let the node test so many baselines with the default policy, to the end where `seconds` is 0.
+
+    Ended before, its memory is foretold: what it has grown for each baseline since the first hundred.
     """
-    stop, begin, first = asyncio.Event(), time.perf_counter(), [0.0]
-
-    def say(_: str) -> None:
-        first[0] = first[0] or time.perf_counter() - begin
-
-    asyncio.get_running_loop().call_later(seconds, stop.set)
-    run = await run_tests(
-        run_id="tr_0001",
-        settings=parse_settings({"CI_MODE": "testing", "FAST_SKIP_DUPLICATES": "false", "FAST_OOB": "false"}),
-        record=record_of(count),
-        baselines=baselines_of(origin, count),
-        extensions=builtin_extensions(),
-        policy=load_policy("default", None),
-        say=say,
-        stop=stop,
+    with tempfile.TemporaryDirectory() as place:
+        store = Path(place, "store")
+        record_of(store, target.origin, count, "varying")
+        target.forget()
+        environ = {
+            "CI_MODE": "testing", "FAST_STORE": str(store), "FAST_REPORTS": f"{place}/reports",
+            "FAST_SKIP_DUPLICATES": "false", "FAST_OOB": "false", "FAST_PROGRESS_EVERY": "1",
+            "FAST_RUN_ID": "tr_0001",
+        }  # fmt: skip
+        begin = time.time()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fastci", "node"], stdout=subprocess.PIPE, env=os.environ | environ
+        )
+        assert process.stdout is not None
+        seen: list[tuple[int, float]] = []
+        if seconds:
+            threading.Timer(seconds, process.send_signal, (signal.SIGTERM,)).start()
+        for line in process.stdout:
+            if known := _PROGRESS.search(line):
+                seen.append((int(known[1]), resident(process.pid)))
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+        end = time.time()
+        moments = target.seen()
+    memory = usage.ru_maxrss / 1024
+    tested, _ = seen[-1]
+    if seconds:
+        early = next(each for each in seen if each[0] >= 100)
+        memory += (count - tested) * (seen[-1][1] - early[1]) / (tested - early[0])
+    return Node(
+        first=moments[0] - begin, memory=memory, tested=tested, requests=len(moments), seconds=end - begin
     )
-    ended = run.count("passed") + run.count("failed") + run.count("tech_failed")
-    # As at the end of the whole run: every baseline has the coverage that the tested ones have.
-    whole = next((check.coverage for check in run.checks if check.requests), [])
-    run = replace(run, checks=[replace(check, coverage=list(whole)) for check in run.checks])
-    render_document(run)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    facts = {"first": first[0], "memory": peak, "listed": len(run.checks), "ended": ended}
-    print(json.dumps(facts | {"requests": run.sent_requests}))
 
 
-def in_a_process_of_its_own(origin: Origin, count: int, seconds: float) -> dict[str, float]:
-    command = [sys.executable, __file__, "--many", str(count), "--port", str(origin.port)]
-    done = subprocess.run([*command, "--seconds", str(seconds)], check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+def resident(pid: int) -> float:
+    """MB of memory that a process holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+# the table
+
+
+def median(values: Iterable[float]) -> float:
+    return statistics.median(values)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shorter measurements")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--many", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--log", help=argparse.SUPPRESS)
+    parser.add_argument("--sleep", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        answer_in_asyncio(options.serve)
+        answer_in_asyncio(options.serve, options.log, options.sleep)
         return
-    if options.many:
-        here = Origin(scheme="http", host="127.0.0.1", port=options.port)
-        uvloop.run(many_baselines(here, options.many, options.seconds))
-        return
-    seconds, scale = (2.0, 40) if options.quick else (6.0, 200)
-    rows: list[tuple[str, float, str]] = []
-    with local_server() as (server, origin):
-        bare = best(lambda: bare_loop(origin, seconds))
-        wire = best(lambda: wire_client(origin, seconds))
-        rate, sent, _ = uvloop.run(engine(origin, scale, 60))
-        rows += [
-            (f"bare client loop (httptools), {CONNECTIONS} connections", bare, "requests/s"),
-            ("wire client alone", wire, "requests/s"),
-            (f"engine, {scale} baselines, {sent} requests", rate, "requests/s"),
-        ]
+    measure(Table(), options.quick, options.json)
+
+
+class Table:
+    """Rows are printed as they come: the whole takes minutes."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, float, str]] = []
+        self.ratios: dict[str, float] = {}
+
+    def row(self, name: str, value: float, unit: str) -> None:
+        self.rows.append((name, value, unit))
+        print(f"{name:68} {value:12,.2f} {unit}", flush=True)
+
+    def ratio(self, name: str, value: float) -> None:
+        self.ratios[name] = value
+        print(f"ratio to {name:59} {value:12.3f}", flush=True)
+
+
+def measure(table: Table, quick: bool, to_file: Path | None) -> None:
+    turns, seconds, scale = (3, 1.5, 100) if quick else (5, 4.0, 400)
+    light, full = one_extension(), builtin_extensions()
+    with local_server() as target:
+        print(f"server: {target.name}; {WORKERS} connections, and WORKERS={WORKERS} in each process")
+        bare_loop(target, seconds / 2, "same")
+        for folder, page in (("same", "same page always"), ("varying", "no two bodies alike")):
+            pairs = [
+                (bare_loop(target, seconds, folder), engine(target, scale, folder, light))
+                for _ in range(turns)
+            ]
+            bare = median(bare.steady for bare, _ in pairs)
+            table.row(f"bare client loop (httptools), {page}", bare, "requests/s")
+            name = f"engine, {scale} baselines, {pairs[0][1].count} requests, {page}"
+            table.row(f"{name}, steady", median(e.steady for _, e in pairs), "requests/s")
+            table.row(f"{name}, whole", median(e.whole for _, e in pairs), "requests/s")
+            key = "bare_client_loop" + ("" if folder == "same" else "_varying")
+            table.ratio(key, median(e.steady / b.steady for b, e in pairs))
+            table.ratio(f"{key}_whole", median(e.whole / b.steady for b, e in pairs))
         limit = 200
-        limited, sent, _ = uvloop.run(engine(origin, 2, 60, TEST_RUN_RPS=str(limit)))
-        rows.append((f"engine, TEST_RUN_RPS={limit}, {sent} requests", limited, "requests/s"))
-        with tempfile.TemporaryDirectory() as folder:
-            # Starting a process takes a second: it must not be what is measured.
-            record = record_on_disk(Path(folder), origin, 15 * scale)
-            double, sent, _ = uvloop.run(engine(origin, 15 * scale, 60, record, PROCESSES="2"))
-        rows.append((f"engine, 2 processes, {15 * scale} baselines, {sent} requests", double, "requests/s"))
-        times = []
-        for part in (1, 2, 4):
-            part_rate, sent, _ = uvloop.run(engine(origin, part * scale // 4, 60))
-            times.append(sent / part_rate)
-            rows.append((f"time for {part * scale // 4} baselines, {sent} requests", times[-1], "s"))
-        found = in_a_process_of_its_own(origin, 10_000, 10 if options.quick else 60)
-        first, memory = found["first"], found["memory"]
-        rows += [
-            ("first test request of 10000 baselines, default policy, after", first, "s"),
-            (f"peak memory with {found['listed']:.0f} of them in the results", memory, "MB"),
-        ]
-    print(f"server: {server}")
-    for name, value, unit in rows:
-        print(f"{name:60} {value:12,.2f} {unit}")
-    ratios = {
-        "bare_client_loop": rate / bare,
-        "wire_client_to_bare": wire / bare,
-        "rps_limit": limited / limit,
-        "two_processes_to_one": double / rate,
-        "time_to_linear": times[2] / (4 * times[0]),
-    }
-    for name, value in ratios.items():
-        print(f"ratio to {name:51} {value:12.3f}")
-    if options.json:
-        facts = {"server": server, "rows": rows, "ratios": ratios, "first_test_s": first, "memory_mb": memory}
-        options.json.write_text(json.dumps(facts, indent=1))
+        limited = engine(target, 2, "varying", light, TEST_RUN_RPS=str(limit))
+        table.row(f"engine, TEST_RUN_RPS={limit}, {limited.count} requests", limited.steady, "requests/s")
+        table.ratio("rps_limit", limited.steady / limit)
+        two_to_one(table, "two_processes_to_one", "default policy", target, scale, full, turns)
+        times = {part: engine(target, part * scale // 4, "varying", light) for part in (1, 2, 4)}
+        for part, rate in times.items():
+            name = f"time for {part * scale // 4} baselines, {rate.count} requests"
+            table.row(name, rate.count / rate.whole, "s")
+        table.ratio("time_to_linear", times[1].whole / times[4].whole)
+        found = node(target, MANY, 15 if quick else 0)
+        name = f"node, {MANY} baselines, default policy"
+        table.row(f"{name}: first test request after its start", found.first, "s")
+        told = f"foretold after {found.tested}" if quick else f"all of them, {found.requests} requests"
+        table.row(f"{name}: peak memory, {told}", found.memory, "MB")
+        table.row(f"{name}: time, {found.tested} of them tested", found.seconds, "s")
+    with local_server(sleep=SLEEP) as slow:
+        what = f"target that sleeps {SLEEP * 1000:.0f} ms"
+        two_to_one(table, "two_processes_to_one_sleeping", what, slow, 4 * WORKERS, light, turns)
+    if to_file:
+        facts = {"server": target.name, "rows": table.rows, "ratios": table.ratios}
+        facts |= {"first_test_s": found.first, "memory_mb": found.memory}
+        to_file.write_text(json.dumps(facts, indent=1))
 
 
-def best(measure: Callable[[], Awaitable[float]], times: int = 2) -> float:
-    """The best of several measurements: what disturbs makes slower, never faster."""
-
-    async def once() -> float:
-        return await measure()
-
-    return max(uvloop.run(once()) for _ in range(times))
+def two_to_one(
+    table: Table, key: str, what: str, target: Target, scale: int, extensions: Sequence[Extension], turns: int
+) -> None:
+    """The same baselines by one process and by two, in turns."""
+    pairs = [
+        [engine(target, scale, "varying", extensions, processes=count) for count in (1, 2)]
+        for _ in range(turns)
+    ]
+    for count in (1, 2):
+        name = f"engine, {what}, PROCESSES={count}, {scale} baselines, {pairs[0][0].count} requests"
+        table.row(name, median(pair[count - 1].steady for pair in pairs), "requests/s")
+    table.ratio(key, median(two.steady / one.steady for one, two in pairs))
 
 
 if __name__ == "__main__":
