@@ -5,9 +5,8 @@ domain name (or a host, port and path) that leads to the node's listeners, `DELA
 oracle `time`) a number of seconds.
 """
 
-import random
+import hashlib
 import re
-import string
 from urllib.parse import unquote
 
 WORDS = ("STR_MARKER", "CALC_MARKER", "DNS_MARKER", "DELAY_MARKER")
@@ -21,7 +20,8 @@ _NAME_ONLY = re.compile(
 )
 # No hexadecimal digits: "e" before digits could be read as a number.
 _LETTERS = "ghijklmnopqrstuvwxyz"
-_SIXTY_FOUR = (1 << 64) - 1
+_FIRST = {f"{number:02x}": _LETTERS[number % len(_LETTERS)] for number in range(256)}
+_LEAST, _MOST = 1100, 9900
 # A template engine or a locale may group digits: Java's and FreeMarker's defaults do.
 _GROUPINGS = (",", ".", "'", " ", "\u00a0", "\u202f", "\u2019")
 
@@ -35,7 +35,7 @@ class Markers:
     (`hears` False) a name that does not exist.
     """
 
-    __slots__ = ("_product", "_seed", "domain", "hears", "text")
+    __slots__ = ("_product", "domain", "hears", "text")
 
     def __init__(
         self,
@@ -45,13 +45,11 @@ class Markers:
         hears: bool = True,
         expression: str = "",
         result: str = "",
-        seed: int = 0,
     ) -> None:
         self.text = text
         self.domain = domain
         self.hears = hears
         self._product = (expression, result) if expression else None
-        self._seed = seed
 
     @property
     def expression(self) -> str:
@@ -69,7 +67,7 @@ class Markers:
 
     def _both(self) -> tuple[str, str]:
         if self._product is None:
-            self._product = _product(self._seed)
+            self._product = _product(self.text)
         return self._product
 
     def _words(self) -> tuple[object, ...]:
@@ -118,41 +116,59 @@ class MarkerSource:
     """Markers in an order that the seed alone decides.
 
     `callback` is what DNS_MARKER stands for, with `*` for the token; empty while nobody listens.
+    Digits are taken from hashes: a generator of the library costs more to seed than all that a point needs.
     """
 
+    __slots__ = ("_blocks", "_callback", "_digits", "_seed", "_taken")
+
     def __init__(self, seed: int, callback: str = "") -> None:
-        self._random = random.Random(seed)
+        self._seed = seed
         self._callback = callback
+        self._blocks = 0
+        self._digits = ""
+        self._taken = 0
 
     def fresh(self) -> Markers:
         """Markers that were not given before."""
-        bits = self._random.getrandbits(160)
-        text = _word(bits & _SIXTY_FOUR, _TEXT_LENGTH)
+        text = self._word(_TEXT_LENGTH)
         if not self._callback:
-            return Markers(text=text, domain=f"{text}.invalid", hears=False, seed=bits)
-        domain = self._callback.replace("*", _word(bits >> 64, _TOKEN_LENGTH))
-        return Markers(text=text, domain=domain, seed=bits)
+            return Markers(text=text, domain=f"{text}.invalid", hears=False)
+        return Markers(text=text, domain=self._callback.replace("*", self._word(_TOKEN_LENGTH)))
 
     def place(self, length: int) -> int:
         """A position in a value of this length, for the method `random`."""
-        return self._random.randint(0, length)
+        return int(self._take(16), 16) % (length + 1)
 
     def digits(self, length: int) -> str:
         """A number of so many digits that does not begin with 0."""
-        first = self._random.choice("123456789")
-        return first + "".join(self._random.choices(string.digits, k=length - 1))
+        drawn = [int(self._take(4), 16) for _ in range(length)]
+        return "".join((str(1 + drawn[0] % 9), *(str(number % 10) for number in drawn[1:])))
+
+    def _word(self, length: int) -> str:
+        """A letter, then hexadecimal digits."""
+        digits = self._take(length + 1)
+        return _FIRST[digits[:2]] + digits[2:]
+
+    def _take(self, number: int) -> str:
+        """So many hexadecimal digits that were not taken before."""
+        start = self._taken
+        if start + number > len(self._digits):
+            self._digits, start = _block(f"{self._seed} {self._blocks}"), 0
+            self._blocks += 1
+        self._taken = start + number
+        return self._digits[start : self._taken]
 
 
-def _word(number: int, length: int) -> str:
-    """A word made of a random number: a letter, then hexadecimal digits."""
-    digits = f"{number >> 8:x}".rjust(length, "0")
-    return _LETTERS[number % 20] + digits[1 - length :]
+def _block(text: str) -> str:
+    """128 hexadecimal digits."""
+    return hashlib.blake2b(text.encode()).hexdigest()
 
 
-def _product(seed: int) -> tuple[str, str]:
-    draw = random.Random(seed).randint
+def _product(text: str) -> tuple[str, str]:
+    """Two numbers of four digits as a product, and what that is; the same for the same text."""
     while True:
-        left, right = draw(1100, 9900), draw(1100, 9900)
+        digits = text = _block(text)
+        left, right = (_LEAST + int(digits[at : at + 16], 16) % (_MOST - _LEAST + 1) for at in (0, 16))
         expression, result = f"{left}*{right}", str(left * right)
         # One that ends in zeros could be shown as 1e7; one that the expression holds proves nothing.
         if len(result) >= 7 and result[-2:] != "00" and result not in expression:
