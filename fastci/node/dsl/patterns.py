@@ -66,14 +66,17 @@ class Limited:
 class Text:
     """A text to search in, with its lower-case form made at most once."""
 
-    __slots__ = ("__dict__", "text")
+    __slots__ = ("_lower", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._lower: str | None = None
 
-    @cached_property
+    @property
     def lower(self) -> str:
-        return self.text.lower()
+        if self._lower is None:
+            self._lower = self.text.lower()
+        return self._lower
 
 
 class Pattern:

@@ -5,12 +5,11 @@ import re
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
 from importlib import import_module
 
 from fastci.node.dsl.patterns import Text
 from fastci.node.dsl.places import Place, places_of
-from fastci.node.message import Response
+from fastci.node.message import Field, Response
 
 LARGEST = 4 << 20
 """Bytes of a decoded body that are looked at; a bomb ends there."""
@@ -19,6 +18,8 @@ _WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.I)
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w-]+)", re.I)
 _BYTE_ORDER = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BYTE_ORDER_STARTS = {start[:1] for start, _ in _BYTE_ORDER}
+_META = 2048
 _JSON_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
 _JSON_CHARS = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
@@ -30,8 +31,26 @@ _HTML_START = re.compile(
     re.I,
 )
 _RECENT = 8
+_RECENT_HEADS = 64
 
 UNESCAPES = ("html", "json", "percent")
+
+
+class _Head:
+    """What header lines say of a body. Responses share them, as the wire client reads equal heads once."""
+
+    def __init__(self, fields: tuple[Field, ...]) -> None:
+        self.fields = fields
+        named = [(field.name.lower(), field.value.decode("latin-1")) for field in fields]
+        first = dict(reversed(named))
+        content_type = first.get(b"content-type", "")
+        charset = _CHARSET.search(content_type)
+        self.media_type = content_type.partition(";")[0].strip().lower()
+        self.charset = charset[1] if charset else ""
+        self.is_attachment = first.get(b"content-disposition", "").lstrip().lower().startswith("attachment")
+        self.may_be_sniffed = first.get(b"x-content-type-options", "").strip().lower() != "nosniff"
+        codings = ",".join(value for name, value in named if name == b"content-encoding")
+        self.codings = tuple(coding for part in codings.lower().split(",") if (coding := part.strip()))
 
 
 class Reading:
@@ -40,52 +59,50 @@ class Reading:
     `silent` is for those who look: what found nothing in it and would find nothing again.
     """
 
-    def __init__(self, response: Response) -> None:
+    __slots__ = ("_body", "_head", "_places", "_texts", "response", "silent")
+
+    def __init__(self, response: Response, head: _Head) -> None:
         self.response = response
         self.silent: dict[int, object] = {}
+        self._head = head
+        self._body: str | None = None
+        self._places: list[Place] | None = None
         self._texts: dict[str, Text] = {}
 
-    @cached_property
+    @property
     def lines(self) -> tuple[tuple[str, str], ...]:
         """The header lines as name and value."""
         fields = self.response.fields
         return tuple((f.name.decode("latin-1"), f.value.decode("utf-8", "replace")) for f in fields)
 
-    @cached_property
+    @property
     def media_type(self) -> str:
         """Type and subtype of Content-Type in lower case, empty when there is none."""
-        return self._content_type.partition(";")[0].strip().lower()
+        return self._head.media_type
 
-    @cached_property
+    @property
     def is_html(self) -> bool:
         """Whether a browser shows this response as HTML."""
-        disposition = (self.response.get(b"content-disposition") or b"").lstrip().lower()
-        if disposition.startswith(b"attachment"):
+        head = self._head
+        if head.is_attachment:
             return False
-        if self.media_type:
-            return self.media_type in _HTML_TYPES
-        sniffs = (self.response.get(b"x-content-type-options") or b"").strip().lower() != b"nosniff"
-        return sniffs and _HTML_START.match(self.body) is not None
+        if head.media_type:
+            return head.media_type in _HTML_TYPES
+        return head.may_be_sniffed and _HTML_START.match(self.body) is not None
 
-    @cached_property
+    @property
     def body(self) -> str:
         """The body without its content coding, as text."""
-        data = self._decompressed()
-        for start, charset in _BYTE_ORDER:
-            if data.startswith(start):
-                return data.decode(charset, "replace")
-        match = _CHARSET.search(self._content_type)
-        declared = match[1] if match else ""
-        if not declared and (meta := _META_CHARSET.search(data, 0, 2048)):
-            declared = meta[1].decode("ascii", "replace")
-        with suppress(LookupError, ValueError):
-            return data.decode(declared or "utf-8", "replace")
-        return data.decode("utf-8", "replace")
+        if self._body is None:
+            self._body = _as_text(self._decompressed(), self._head.charset)
+        return self._body
 
-    @cached_property
+    @property
     def places(self) -> list[Place]:
         """Where things stand in the body, parsed as HTML5."""
-        return places_of(self.body)
+        if self._places is None:
+            self._places = places_of(self.body)
+        return self._places
 
     def texts(self, unescape: Sequence[str]) -> list[Text]:
         """The body as it is, then with these escapes read, where that makes a difference."""
@@ -97,20 +114,29 @@ class Reading:
         return found
 
     def _text(self, way: str) -> Text:
-        if way not in self._texts:
-            self._texts[way] = Text(_UNESCAPE[way](self.body) if way else self.body)
-        return self._texts[way]
-
-    @property
-    def _content_type(self) -> str:
-        return (self.response.get(b"content-type") or b"").decode("latin-1")
+        text = self._texts.get(way)
+        if text is None:
+            text = self._texts[way] = Text(_UNESCAPE[way](self.body) if way else self.body)
+        return text
 
     def _decompressed(self) -> bytes:
         data = self.response.body[:LARGEST]
-        codings = b",".join(self.response.get_all(b"content-encoding")).decode("latin-1").lower().split(",")
-        for coding in reversed([c.strip() for c in codings]):
+        for coding in reversed(self._head.codings):
             data = _decompress(data, coding)
         return data
+
+
+def _as_text(data: bytes, charset: str) -> str:
+    if data[:1] in _BYTE_ORDER_STARTS:
+        for start, marked in _BYTE_ORDER:
+            if data.startswith(start):
+                return data.decode(marked, "replace")
+    if not charset and b"charset" in data[:_META].lower() and (meta := _META_CHARSET.search(data, 0, _META)):
+        charset = meta[1].decode("ascii", "replace")
+    try:
+        return data.decode(charset or "utf-8", "replace")
+    except (LookupError, ValueError):
+        return data.decode("utf-8", "replace")
 
 
 class _Readings:
@@ -118,6 +144,7 @@ class _Readings:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Reading] = {}
+        self._heads: dict[int, _Head] = {}
         self._last: Reading | None = None
 
     def of(self, response: Response) -> Reading:
@@ -132,8 +159,16 @@ class _Readings:
         if reading is None:
             if len(self._known) >= _RECENT:
                 del self._known[next(iter(self._known))]
-            reading = self._known[key] = Reading(response)
+            reading = self._known[key] = Reading(response, self._head(response.fields))
         return reading
+
+    def _head(self, fields: tuple[Field, ...]) -> _Head:
+        head = self._heads.get(id(fields))
+        if head is None:
+            if len(self._heads) >= _RECENT_HEADS:
+                del self._heads[next(iter(self._heads))]
+            head = self._heads[id(fields)] = _Head(fields)
+        return head
 
 
 _readings = _Readings()
