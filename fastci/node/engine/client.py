@@ -15,6 +15,9 @@ BODY_LIMIT = 4 << 20
 CONNECT_TIMEOUT = 5.0
 """Seconds until a connection, TLS included, must stand."""
 
+Exchange = tuple[Response, float]
+"""A response, and the seconds until its last byte."""
+
 
 class NoAnswer(ConnectionError):
     """The connection ended before a response head came."""
@@ -43,21 +46,27 @@ class _Outbox:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection; carries one request at a time."""
+    """One connection of a line; carries one request at a time.
+
+    When an answer has ended it goes back to its line by itself, or closes where it can carry no more.
+    """
 
     __slots__ = (
-        "_deadline", "_done", "_limit", "_loop", "_method", "_outbox", "_reader", "_timer", "_timer_at",
-        "_transport", "alive",
+        "_alone", "_begin", "_deadline", "_done", "_limit", "_line", "_loop", "_method", "_outbox", "_reader",
+        "_timer", "_timer_at", "_transport", "alive",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: _Outbox, limit: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: _Outbox, limit: int, line: "Line") -> None:
         self._loop = loop
         self._outbox = outbox
         self._limit = limit
+        self._line = line
         self._transport: asyncio.Transport | None = None
         self._method = b""
+        self._alone = False
         self._reader: ResponseReader | None = None
-        self._done: asyncio.Future[Answer] | None = None
+        self._done: asyncio.Future[Exchange] | None = None
+        self._begin = 0.0
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -67,54 +76,52 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.alive = True
 
-    def start(self, data: bytes, method: bytes, timeout: float) -> "asyncio.Future[Answer]":
-        """Send `data`; the answer comes when it has ended.
+    def ask(self, data: bytes, method: bytes, timeout: float, alone: bool) -> "asyncio.Future[Exchange]":
+        """Send `data`; what comes is there when the answer has ended.
 
-        The future carries OSError kinds and TimeoutError. Call `finish` afterwards in any case.
+        The future carries OSError kinds and TimeoutError. Who does not wait for it any more calls `give_up`.
         """
         assert self._transport is not None
         self._method = method
+        self._alone = alone
         self._done = done = self._loop.create_future()
-        self._deadline = deadline = perf_counter() + timeout
+        self._begin = begin = perf_counter()
+        self._deadline = deadline = begin + timeout
         # A timer that is still running from earlier requests serves for this one too: it looks at _deadline.
         if self._timer is None or self._timer_at > deadline:
             self._set_timer(timeout)
         self._outbox.put(self._transport, data)
         return done
 
-    def finish(self) -> None:
-        """The request is over, whatever way it ended."""
-        self._reader = self._done = None
-
     def data_received(self, data: bytes) -> None:
-        done, reader = self._done, self._reader
-        if done is None or done.done():
+        if self._done is None:
             # Nobody asked: a second answer, or a farewell. Such a connection must not carry anything more.
             self.close()
             return
+        reader = self._reader
         if reader is None:
             answer = read_at_once(data, method=self._method, limit=self._limit)
             if answer is not None:
-                done.set_result(answer)
+                self._deliver(answer)
                 return
             reader = self._reader = ResponseReader(method=self._method, limit=self._limit)
         try:
             if reader.feed(data):
-                done.set_result(reader.answer())
+                self._deliver(reader.answer())
         except NotHttp as error:
-            done.set_exception(error)
+            self._fail(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.alive = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._done is None or self._done.done():
+        if self._done is None:
             return
         if self._reader is not None:
             self._end_early()
         else:
-            self._done.set_exception(NoAnswer(str(error or "closed without an answer")))
+            self._fail(NoAnswer(str(error or "closed without an answer")))
 
     def _set_timer(self, seconds: float) -> None:
         if self._timer is not None:
@@ -124,7 +131,7 @@ class _Connection(asyncio.Protocol):
 
     def _look_at_the_time(self) -> None:
         self._timer = None
-        if self._done is None or self._done.done():
+        if self._done is None:
             return
         left = self._deadline - perf_counter()
         if left > 0:
@@ -132,20 +139,44 @@ class _Connection(asyncio.Protocol):
         elif self._reader is not None and self._reader.has_head:
             self._end_early()
         else:
-            self._done.set_exception(TimeoutError("no answer in time"))
+            self._fail(TimeoutError("no answer in time"))
 
     def _end_early(self) -> None:
         assert self._reader is not None
-        assert self._done is not None
         try:
             self._reader.finish()
         except NotHttp as error:
-            self._done.set_exception(error)
+            self._fail(error)
         else:
-            self._done.set_result(self._reader.answer())
+            self._deliver(self._reader.answer())
+
+    def _deliver(self, answer: Answer) -> None:
+        response, reusable = answer
+        done, self._done, self._reader = self._done, None, None
+        assert done is not None
+        given_up = done.cancelled()
+        if reusable and not self._alone and not given_up:
+            self._line.keep(self)
+        else:
+            self.close()
+        if not given_up:
+            done.set_result((response, perf_counter() - self._begin))
+
+    def _fail(self, error: OSError) -> None:
+        done = self._done
+        self.close()
+        assert done is not None
+        if not done.cancelled():
+            done.set_exception(error)
+
+    def give_up(self, asked: "asyncio.Future[Exchange]") -> None:
+        """Nobody waits for that answer any more; once it is there, the connection may be another's."""
+        if self._done is asked:
+            self.close()
 
     def close(self) -> None:
         self.alive = False
+        self._done = self._reader = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -154,38 +185,31 @@ class Line:
     """The way to one origin: its kept-alive connections."""
 
     def __init__(self, client: "WireClient", origin: Origin) -> None:
+        self.origin = origin
         self._client = client
-        self._origin = origin
         self._courier = client.ways.courier(origin)
         self._idle: list[_Connection] = []
 
-    async def send(
-        self, data: bytes, *, method: bytes, timeout: float, alone: bool = False
-    ) -> tuple[Response, float]:
+    async def send(self, data: bytes, *, method: bytes, timeout: float, alone: bool = False) -> Exchange:
         """`WireClient.send` for this origin."""
         tunnel = False
         if self._courier is not None:
             # Behind an authority an attack's target could make another one of it: only a path may follow.
             tunnel = alone or not data.startswith(b"/", len(method) + 1)
             alone = tunnel
-            data = data if tunnel else self._courier.dress(data, self._origin.authority.encode())
+            data = data if tunnel else self._courier.dress(data, self.origin.authority.encode())
         reused = None if alone else self._take()
-        connection = reused or await self._client.open(self._origin, tunnel=tunnel)
+        connection = reused or await self.open(tunnel=tunnel)
         while True:
-            reusable = False
-            begin = perf_counter()
+            asked = connection.ask(data, method, timeout, alone)
             try:
-                response, reusable = await connection.start(data, method, timeout)
-                return response, perf_counter() - begin
+                return await asked
             except NoAnswer:
                 if connection is not reused:
                     raise
-            finally:
-                connection.finish()
-                if reusable and connection.alive and not alone:
-                    self.keep(connection)
-                else:
-                    connection.close()
+            except asyncio.CancelledError:
+                connection.give_up(asked)
+                raise
             connection = await self.open()
 
     def _take(self) -> _Connection | None:
@@ -203,9 +227,9 @@ class Line:
         else:
             connection.close()
 
-    async def open(self) -> _Connection:
+    async def open(self, *, tunnel: bool = False) -> _Connection:
         """A new connection. Raises Unreachable."""
-        return await self._client.open(self._origin)
+        return await self._client.open(self, tunnel=tunnel)
 
     def close(self) -> None:
         while self._idle:
@@ -242,7 +266,7 @@ class WireClient:
 
     async def send(
         self, origin: Origin, data: bytes, *, method: bytes, timeout: float, alone: bool = False
-    ) -> tuple[Response, float]:
+    ) -> Exchange:
         """Send request bytes; give the response and the seconds until its last byte.
 
         `timeout` is seconds for the whole response; a body that goes on longer is cut, not an error. `alone`
@@ -257,14 +281,15 @@ class WireClient:
         line = self.line(origin)
         line.keep(await line.open())
 
-    async def open(self, origin: Origin, *, tunnel: bool = False) -> _Connection:
-        """A new connection to an origin. Raises Unreachable."""
+    async def open(self, line: Line, *, tunnel: bool = False) -> _Connection:
+        """A new connection for a line. Raises Unreachable."""
+        origin = line.origin
         loop = asyncio.get_running_loop()
         outbox = self._outbox = self._outbox or _Outbox(loop)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 connection = await self.ways.open(
-                    origin, lambda: _Connection(loop, outbox, self.body_limit), tunnel=tunnel
+                    origin, lambda: _Connection(loop, outbox, self.body_limit, line), tunnel=tunnel
                 )
         except Forbidden:
             raise
