@@ -496,6 +496,11 @@ class Settings:
         SWITCH, True, "baselines that could not be tested for technical reasons fail the job, with status 3",
         JUDGED, side=Side.BOTH, ours=True,
     )  # fmt: skip
+    fast_fail_incomplete: str = _row(
+        _choice("interrupted", "cut", "never"), "interrupted", "which run that did not come to its end fails "
+        "the job: an interrupted one, with status 4; with `cut` one that its budget cut short too, with "
+        "status 3; or none", JUDGED, side=Side.BOTH, ours=True,
+    )  # fmt: skip
     fast_min_coverage: int = _row(
         _whole(0, 100, "percent"), 0, "the job fails, with status 3, when fewer of the possible pairs of "
         "point and vulnerability type were tested", JUDGED, side=Side.BOTH, ours=True,

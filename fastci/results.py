@@ -221,12 +221,13 @@ class PastFinding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """A rule of the gate: the variable it is set by, what that says, what was found, whether it holds."""
+    """A rule of the gate: the variable that sets it with its value, what was found, what is allowed."""
 
     name: str
     limit: str
     found: str
     holds: bool
+    value: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,6 +65,7 @@ List<String> call(Map given, List<String> own) {
         failConfidence: 'FAST_FAIL_CONFIDENCE',
         failNewOnly: 'FAST_FAIL_NEW_ONLY',
         failOnErrors: 'FAST_FAIL_ON_ERRORS',
+        failIncomplete: 'FAST_FAIL_INCOMPLETE',
         minCoverage: 'FAST_MIN_COVERAGE',
         knownFindings: 'FAST_KNOWN_FINDINGS',
         compareWith: 'FAST_COMPARE_WITH',

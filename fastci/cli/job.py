@@ -267,6 +267,5 @@ def resolved(environ: dict[str, str]) -> dict[str, str]:
 
 
 def worded(run: Run, verdict: Verdict) -> str:
-    """The outcome in a line: the state, what was found, and the rule that decided."""
-    why = f"decided by {verdict.rule}: {verdict.reason}" if verdict.rule else verdict.reason
-    return f"{run.state}, {counted(run)}; {why}"
+    """The outcome in a line: the state, what was found, and why, with the rule that decided."""
+    return f"{run.state}, {counted(run)}; {verdict.reason}"

@@ -125,7 +125,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
         say(f"[info] what was sent that may change something at the target is listed in {changes.name}")
     for path in write_reports(run, reports, report_stem(run), NODE_REPORTS) if reports else ():
         say(f"[info] report {path}")
-    say(f"[info] {verdict.rule}: {verdict.reason}" if verdict.rule else f"[info] {verdict.reason}")
+    say(f"[info] {verdict.reason}")
     say(f"[info] TestRun#{run.id} {'passed' if run.state == 'passed' else 'failed'}")
     return verdict.status
 

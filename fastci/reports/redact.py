@@ -246,7 +246,7 @@ def _acceptance(entry: Acceptance, text: Text) -> Acceptance:
 
 
 def _verdict(verdict: Verdict, text: Text) -> Verdict:
-    rules = [replace(rule, found=text(rule.found), limit=text(rule.limit)) for rule in verdict.rules]
+    rules = [replace(rule, found=text(rule.found)) for rule in verdict.rules]
     return replace(verdict, reason=text(verdict.reason), rules=rules)
 
 

@@ -168,9 +168,7 @@ def _verdict(run: Run) -> tuple[Tone, str]:
 def _decision(run: Run) -> str:
     if run.verdict is None:
         return ""
-    if not run.verdict.rule:
-        return f"The job passes: {run.verdict.reason}."
-    return f"The job fails by {run.verdict.rule}: {run.verdict.reason}."
+    return f"The job {'fails' if run.verdict.rule else 'passes'}: {run.verdict.reason}."
 
 
 def _changes(run: Run) -> dict[str, int]:

@@ -301,8 +301,7 @@ def test_judged_run_shows_gate_and_standing_and_hides_what_is_accepted(page, sam
     page.open(judged_run(sample))
     decision = " ".join(page.run("document.querySelector('.decision').textContent").split())
     assert decision == (
-        "job fails by FAST_FAIL_ON: 4 findings that count, 1 accepted; "
-        "allowed is none that is LOW or more and confirmed"
+        "job fails 4 confirmed findings of any severity (1 accepted besides); FAST_FAIL_ON=low allows none"
     )
     badges = "[...document.querySelectorAll('.finding:not([hidden]) summary .badge')].map((b) => b.innerText)"
     assert page.run(badges) == ["new", "acceptance expired"]
@@ -316,7 +315,7 @@ def test_judged_run_shows_gate_and_standing_and_hides_what_is_accepted(page, sam
     gone = "[...document.querySelectorAll('#gone tr')].map((row) => row.querySelector('.badge').textContent)"
     assert page.run(gone) == ["fixed", "not tested this time", "known, but absent"]
     broken = "[...document.querySelectorAll('.gate .broken code')].map((one) => one.textContent)"
-    assert page.run(broken) == ["FAST_FAIL_ON", "FAST_FAIL_ON_ERRORS"]
+    assert page.run(broken) == ["FAST_FAIL_ON=low", "FAST_FAIL_ON_ERRORS=true"]
     assert page.faults() == []
 
 

@@ -294,7 +294,7 @@ def planted_run(sample: Run) -> Run:
         fingerprint="e" * 32, state="fixed", type="xss", threat=5, title=f"p {said}", method="GET",
         route="/a", point="p",
     )  # fmt: skip
-    rule = Rule(name="R", limit=f"l {said}", found=f"f {said}", holds=False)
+    rule = Rule(name="R", limit="l", found=f"f {said}", holds=False)
     return replace(
         sample, findings=findings, accepted=accepted, checks=[check], absent=[entry], past=[past],
         name=f"n {said}", record_name=said, description=said, policy=said, build_id=said, target=said,
