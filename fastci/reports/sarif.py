@@ -3,7 +3,8 @@
 Rules of GitHub (docs: SARIF support for code scanning) that shape it: a location must be a file of the
 repository, so a finding stands at the functional test that reaches it; alerts are matched between runs by
 `primaryLocationLineHash`, so the finding's own fingerprint is put there; `security-severity` decides the
-level shown; at most 25,000 results, 20 tags a rule, 1,000 locations a result, of which fewer are shown.
+level shown; at most 25,000 results, 20 tags a rule, 1,000 locations a result, of which fewer are shown, and
+10 MB compressed: the more results, the less is told of each message.
 """
 
 import json
@@ -12,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from fastci.reports.exchange import origin_of
+from fastci.reports.exchange import Message, origin_of
 from fastci.reports.plain import count, one_line, shorten, text_of, visible
 from fastci.reports.source import Source, sources_of
 from fastci.reports.summary import (
@@ -31,13 +32,15 @@ _PRECISION: dict[Confidence, str] = {"confirmed": "very-high", "firm": "high", "
 _MOST_RESULTS = 25_000
 _MOST_LOCATIONS = 100
 _MOST_TAGS = 10
-_BODY = 2_000
+_BODY, _BODIES = 2_000, 8_000_000
+"""Characters of one body at most, and of all of them together."""
 
 
 def render(view: View, *, job_file: str = "") -> str:
     """The log. `job_file` is where findings without a known test are shown; empty: fast.yml of GitHub."""
     run = view.run
     findings = [*view.findings, *view.accepted][:_MOST_RESULTS]
+    room = min(_BODY, _BODIES // (2 * len(findings) or 1))
     by_type: dict[str, list[Finding]] = {}
     for finding in (shown.finding for shown in findings):
         by_type.setdefault(finding.type, []).append(finding)
@@ -65,6 +68,7 @@ def render(view: View, *, job_file: str = "") -> str:
                         rules.index(shown.finding.type),
                         job_file or JOB_FILE,
                         accepted=number >= len(run.findings),
+                        room=room,
                     )
                     for number, shown in enumerate(findings)
                 ],
@@ -124,7 +128,7 @@ def _suppression(finding: Finding) -> dict[str, Any]:
     return {"kind": "external", "status": "accepted", "justification": words}
 
 
-def _result(shown: Shown, rule: int, job_file: str, *, accepted: bool) -> dict[str, Any]:
+def _result(shown: Shown, rule: int, job_file: str, *, accepted: bool, room: int) -> dict[str, Any]:
     finding = shown.finding
     first, *others = sources_of(finding, job_file)[:_MOST_LOCATIONS]
     evidence = finding.evidence
@@ -144,8 +148,8 @@ def _result(shown: Shown, rule: int, job_file: str, *, accepted: bool) -> dict[s
         },
         **({"baselineState": finding.status} if finding.status else {}),
         **({"suppressions": [_suppression(finding)]} if accepted else {}),
-        "webRequest": _request(shown),
-        "webResponse": _response(shown.attack),
+        "webRequest": _request(shown, room),
+        "webResponse": _response(shown.attack, room),
         "properties": {
             "threat": finding.threat,
             "confidence": finding.confidence,
@@ -193,25 +197,29 @@ def _logical(finding: Finding) -> dict[str, Any]:
     return {"name": one_line(finding.point), "fullyQualifiedName": name, "kind": "member"}
 
 
-def _request(shown: Shown) -> dict[str, Any]:
+def _request(shown: Shown, room: int) -> dict[str, Any]:
     message = shown.attack.request
     return {
         "method": visible(message.method),
         "target": visible(shown.url.removeprefix(origin_of(shown.finding.place.url))),
         "headers": {visible(name): visible(value) for name, value in message.fields},
-        "body": {"text": shorten(visible(text_of(message.readable()[: 4 * _BODY]), lines=True), _BODY)},
+        "body": {"text": _body(message, room)},
     }
 
 
-def _response(sent: Sent) -> dict[str, Any]:
+def _response(sent: Sent, room: int) -> dict[str, Any]:
     message = sent.response
     return {
         "statusCode": sent.exchange.status,
         "reasonPhrase": visible(message.reason),
         "headers": {visible(name): visible(value) for name, value in message.fields},
-        "body": {"text": shorten(visible(text_of(message.readable()[: 4 * _BODY]), lines=True), _BODY)},
+        "body": {"text": _body(message, room)},
         "noResponseReceived": sent.exchange.status == 0,
     }
+
+
+def _body(message: Message, room: int) -> str:
+    return shorten(visible(text_of(message.readable()[: 4 * room]), lines=True), room)
 
 
 def _invocation(view: View, shown: int) -> dict[str, Any]:

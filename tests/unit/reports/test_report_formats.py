@@ -1,9 +1,11 @@
 """Each format against what its reader documents: required fields, limits, escapes."""
 
+import base64
 import copy
 import gzip
 import io
 import json
+import random
 import re
 import shlex
 from dataclasses import replace
@@ -48,19 +50,54 @@ MISSING = {
         "runs.0.results.0.locations.0.physicalLocation.artifactLocation.uri", "runs.0.results.0.ruleId",
         "runs.0.results.0.locations.0.physicalLocation.region.startLine", "runs.0.invocations",
         "runs.0.results.0.partialFingerprints.primaryLocationLineHash",
-        "runs.0.tool.driver.rules.0.shortDescription",
+        "runs.0.tool.driver.rules.0.shortDescription", "runs", "$schema", "runs.0.tool", "runs.0.results",
+        "runs.0.tool.driver.rules.0.shortDescription.text", "runs.0.tool.driver.rules.0.fullDescription.text",
+        "runs.0.tool.driver.rules.0.help.text", "runs.0.tool.driver.rules.0.id", "runs.0.automationDetails",
+        "runs.0.tool.driver.rules.0.defaultConfiguration.level", "runs.0.results.0.ruleIndex",
+        "runs.0.results.0.level", "runs.0.results.0.partialFingerprints", "runs.0.results.0.message",
+        "runs.0.results.1.relatedLocations.0.id", "runs.0.results.1.relatedLocations.0.message",
+        "runs.0.invocations.0.executionSuccessful",
     ],
     "gitlab": [
-        "version", "scan", "scan.end_time", "scan.status", "scan.scanned_resources", "scan.scanner.vendor",
-        "vulnerabilities.0.id", "vulnerabilities.0.identifiers", "vulnerabilities.0.location.hostname",
-        "vulnerabilities.0.evidence.request.headers", "vulnerabilities.0.evidence.response.status_code",
-        "vulnerabilities.0.identifiers.0.value", "vulnerabilities.0.evidence.supporting_messages.0.name",
+        "version", "scan", "vulnerabilities",
+        *(f"scan.{name}" for name in (
+            "analyzer", "scanner", "type", "start_time", "end_time", "status", "scanned_resources",
+        )),
+        *(f"scan.{tool}.{name}" for tool in ("analyzer", "scanner")
+          for name in ("id", "name", "version", "vendor", "vendor.name")),
+        *(f"scan.scanned_resources.0.{name}" for name in ("method", "url", "type")),
+        "scan.messages.0.level", "scan.messages.0.value",
+        *(f"vulnerabilities.0.{name}" for name in (
+            "id", "name", "severity", "solution", "identifiers", "location", "evidence",
+        )),
+        *(f"vulnerabilities.0.identifiers.0.{name}" for name in ("type", "name", "value")),
+        *(f"vulnerabilities.0.location.{name}" for name in ("hostname", "method", "param", "path")),
+        "vulnerabilities.0.links.0.url",
+        *(f"vulnerabilities.0.{message}.{name}" for message in (
+            "evidence", "evidence.supporting_messages.0", "evidence.supporting_messages.1",
+          ) for name in (
+            "request.headers", "request.method", "request.url", "request.headers.0.name",
+            "request.headers.0.value", "response.headers", "response.reason_phrase",
+            "response.status_code", "response.headers.0.name", "response.headers.0.value",
+        )),
+        "vulnerabilities.0.evidence.request", "vulnerabilities.0.evidence.response",
+        *(f"vulnerabilities.0.evidence.supporting_messages.{n}.name" for n in (0, 1)),
+        *(f"vulnerabilities.0.details.{item}.{name}" for item in ("payload", "curl")
+          for name in ("name", "type", "value")),
     ],
     "codequality": [
-        "0.description", "0.check_name", "0.fingerprint", "0.severity", "0.location.path",
-        "0.location.lines.begin",
+        "0.description", "0.check_name", "0.fingerprint", "0.severity", "0.location", "0.location.path",
+        "0.location.lines", "0.location.lines.begin",
     ],
 }  # fmt: skip
+
+
+def holder_of(document: Any, path: str) -> tuple[Any, Any]:
+    """Where the last step of a path like `runs.0.tool` is, and that step."""
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for part in parents:
+        document = document[part]
+    return document, last
 
 
 @pytest.mark.parametrize(
@@ -68,11 +105,59 @@ MISSING = {
 )
 def test_json_format_without_a_required_field_is_noticed(sample: Run, name: str, path: str):
     document = copy.deepcopy(json.loads(REPORTS[name].render(sample)))
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    holder = document
-    for part in parents:
-        holder = holder[part]
+    holder, last = holder_of(document, path)
     del holder[last]
+    assert faults(name, document)
+
+
+VULNERABILITY = "vulnerabilities.0"
+RULE, RESULT = "runs.0.tool.driver.rules.0", "runs.0.results.0"
+PLACE = f"{RESULT}.locations.0.physicalLocation"
+SPOILT = [
+    ("gitlab", "version", "14.1.3"), ("gitlab", "scan.type", "sast"), ("gitlab", "scan.status", "ok"),
+    ("gitlab", "scan.start_time", "2026-11-23T13:59:14Z"), ("gitlab", "scan.end_time", "2026-11-23 13:59:14"),
+    ("gitlab", "scan.analyzer.id", ""), ("gitlab", "scan.scanner.version", ""),
+    ("gitlab", "scan.analyzer.vendor", "me"), ("gitlab", "scan.scanned_resources.0.url", ""),
+    ("gitlab", "scan.scanned_resources.0.type", "file"), ("gitlab", "scan.messages.0.level", "error"),
+    ("gitlab", "scan.messages.0.value", ""), ("gitlab", f"{VULNERABILITY}.id", "v1"),
+    ("gitlab", f"{VULNERABILITY}.name", "x" * 256), ("gitlab", f"{VULNERABILITY}.solution", "x" * 7_001),
+    ("gitlab", f"{VULNERABILITY}.description", "x" * 1_048_577),
+    ("gitlab", f"{VULNERABILITY}.severity", "high"), ("gitlab", f"{VULNERABILITY}.identifiers", []),
+    ("gitlab", f"{VULNERABILITY}.identifiers.0.value", ""),
+    ("gitlab", f"{VULNERABILITY}.identifiers.1.url", "cwe.mitre.org"),
+    ("gitlab", f"{VULNERABILITY}.links.0.url", "javascript:x"),
+    ("gitlab", f"{VULNERABILITY}.location.hostname", "shop.test"),
+    ("gitlab", f"{VULNERABILITY}.location.path", "search"),
+    ("gitlab", f"{VULNERABILITY}.evidence.request.method", ""),
+    ("gitlab", f"{VULNERABILITY}.evidence.request.headers.0.name", ""),
+    ("gitlab", f"{VULNERABILITY}.evidence.response.status_code", "200"),
+    ("gitlab", f"{VULNERABILITY}.evidence.supporting_messages.0.name", ""),
+    ("gitlab", f"{VULNERABILITY}.details.payload.type", "payload"),
+    ("codequality", "0.severity", "high"), ("codequality", "0.location.path", "./tests/a.py"),
+    ("codequality", "0.location.path", "/tests/a.py"), ("codequality", "0.location.lines.begin", 0),
+    ("codequality", "0.location.lines.begin", "9"), ("codequality", "0.fingerprint", ""),
+    ("codequality", "0.description", ""),
+    ("sarif", "version", "2.0.0"), ("sarif", "runs", []), ("sarif", f"{PLACE}.region.startLine", 0),
+    ("sarif", f"{PLACE}.artifactLocation.uri", "https://shop.test/search"),
+    ("sarif", f"{PLACE}.artifactLocation.uri", ""), ("sarif", f"{PLACE}.artifactLocation.uri", "/tests/a.py"),
+    ("sarif", f"{PLACE}.artifactLocation.uri", "../a.py"), ("sarif", f"{RESULT}.locations", []),
+    ("sarif", f"{RESULT}.message.text", ""), ("sarif", f"{RESULT}.level", "high"),
+    ("sarif", f"{RULE}.properties.security-severity", 9.8),
+    ("sarif", f"{RULE}.properties.security-severity", "11.0"),
+    ("sarif", f"{RULE}.properties.precision", "confirmed"), ("sarif", f"{RULE}.properties.tags", ["xss"]),
+    ("sarif", f"{RULE}.properties.tags", ["security", *(f"external/cwe/cwe-{n:03}" for n in range(20))]),
+    ("sarif", f"{RULE}.fullDescription.text", "x" * 1_025), ("sarif", f"{RULE}.name", "x" * 256),
+    ("sarif", f"{RULE}.help.markdown", ""), ("sarif", "runs.0.automationDetails.id", "fast"),
+    ("sarif", "runs.0.invocations.0.startTimeUtc", "2026-11-23"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "path", "value"), SPOILT, ids=[f"{n}-{p}" for n, p, _ in SPOILT])
+def test_json_format_beyond_a_limit_of_its_reader_is_noticed(sample: Run, name: str, path: str, value: Any):
+    document = copy.deepcopy(json.loads(REPORTS[name].render(sample)))
+    holder, last = holder_of(document, path)
+    assert last in holder if isinstance(last, str) else last < len(holder)
+    holder[last] = value
     assert faults(name, document)
 
 
@@ -147,6 +232,23 @@ def test_sarif_of_too_many_findings_keeps_the_worst_within_the_limit(
     run = sarif_run(sample)
     assert [result["ruleId"] for result in run["results"]] == ["rce", "sqli"]
     assert "3 findings were left out" in json.dumps(run["invocations"])
+
+
+def test_sarif_of_the_most_findings_stays_below_ten_megabytes_compressed(
+    sample: Run, monkeypatch: pytest.MonkeyPatch
+):
+    """A twentieth of GitHub's 25,000 results, with as much of the room; bodies that do not compress."""
+    noise = random.Random(7)
+    monkeypatch.setattr(sarif, "_BODIES", sarif._BODIES // 20)
+    evidence = sample.findings[0].evidence
+    many = []
+    for number in range(1_250):
+        body = base64.b64encode(noise.randbytes(3_000))
+        attack = replace(evidence.attack, response=b"HTTP/1.1 200 OK\r\n\r\n" + body)
+        found = replace(sample.findings[0], id=f"v{number}", point=f"GET_{noise.random()}_value")
+        many.append(replace(found, evidence=replace(evidence, attack=attack)))
+    text = REPORTS["sarif"].render(replace(sample, findings=many))
+    assert len(gzip.compress(text.encode())) < 10_000_000 / 20
 
 
 def test_sarif_message_has_no_placeholder_and_no_link(sample: Run):
