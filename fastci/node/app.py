@@ -19,6 +19,7 @@ from fastci.node.dsl import (
     load_extensions,
 )
 from fastci.node.engine.journal import JournalPlace, subject_of, unfinished_runs
+from fastci.node.engine.login import Login
 from fastci.node.engine.run import run_tests
 from fastci.node.policy import load_policy
 from fastci.node.sharing import Part, SharedRun, as_one, key_of, parts_of
@@ -71,6 +72,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
     credentials = load_credentials(Path(settings.fast_auths))
     if credentials.changes:
         say(f"[info] Credentials for every test request from {settings.fast_auths}")
+    login = Login(settings.fast_login_command) if settings.fast_login_command else None
     journal = _journal(settings, store, record, subject_of(settings, record, policy, extensions), say)
     run_id = journal.run_id
     changes = store.runs_dir / f"{run_id}.changes.jsonl"
@@ -97,6 +99,7 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             phases=(part.phase,) if part else None,
             journal=None if part else journal,
             changes=changes,
+            login=login,
         )
 
     async def whole() -> Run:
@@ -114,8 +117,9 @@ def _test(settings: Settings, say: Say) -> ExitStatus:
             runs, len(parts), run_id=run_id, name=name, record_id=record.id, build_id=settings.build_id
         )
 
-    known = [*secrets_of(settings), *(value for _, value in credentials.changes)]
-    run = redacted(uvloop.run(whole()), known=known)
+    run = uvloop.run(whole())
+    given = [value for _, value in credentials.changes]
+    run = redacted(run, known=[*secrets_of(settings), *given, *(login.values if login else ())])
     verdict = decide(run, settings)
     run = with_verdict(run, verdict)
     _keep(store, run)

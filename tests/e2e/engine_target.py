@@ -15,6 +15,7 @@ import uvloop
 from fastci.config import parse_settings
 from fastci.node.dsl import builtin_extensions, load_extensions
 from fastci.node.engine.client import WireClient
+from fastci.node.engine.login import Login
 from fastci.node.engine.run import run_tests
 from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.policy import load_policy
@@ -215,6 +216,7 @@ def run_engine(
     record: Record | None = None,
     stop_when: Callable[[list[str]], bool] | None = None,
     changes: Path | None = None,
+    login: Login | None = None,
     **variables: str,
 ) -> Outcome:
     """Run the engine with these extensions (YAML texts, loaded by the real loader) and settings.
@@ -254,6 +256,7 @@ def run_engine(
             say=say,
             stop=stop,
             changes=changes,
+            login=login,
         )
 
     return Outcome(run=uvloop.run(work()), lines=lines)

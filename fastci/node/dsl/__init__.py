@@ -1,7 +1,7 @@
 """Extensions in the FAST DSL: load them, make test requests, decide on the answers. The package's face."""
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
-from fastci.node.dsl.credentials import Credentials, load_credentials
+from fastci.node.dsl.credentials import Credentials, load_credentials, parse_credentials
 from fastci.node.dsl.extension import Extension, Memory
 from fastci.node.dsl.git import clone_extensions
 from fastci.node.dsl.loader import builtin_extensions, load_extensions, parse_extension
@@ -29,6 +29,7 @@ __all__ = [
     "extension_schema",
     "load_credentials",
     "load_extensions",
+    "parse_credentials",
     "parse_extension",
     "rehearse",
 ]

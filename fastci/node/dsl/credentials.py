@@ -1,7 +1,7 @@
 """Credentials that go into every test request: the `modify` section of a file in /opt/dsl_auths."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fastci.node.dsl.document import Document
 from fastci.node.dsl.extension import apply_changes
 from fastci.node.dsl.loader import ENDINGS, read_modify
 from fastci.node.message import Request
-from fastci.node.points import PointPattern
+from fastci.node.points import PointPattern, compile_point
 
 _COOKIE = re.compile(r"HEADER_Cookie_COOKIE_([A-Za-z0-9_.!#$%&'*+^`|~-]+?)(?:_value)?", re.I)
 _HEADER = re.compile(r"HEADER_([A-Za-z0-9-]+?)(?:_value)?")
@@ -22,6 +22,14 @@ class Credentials:
     what a recorded request lacks is just what it may need. Empty means that nothing is changed."""
 
     changes: Sequence[tuple[PointPattern, str]] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> "Credentials":
+        """From points, as written, and their values."""
+        return cls(changes=tuple((compile_point(point), value) for point, value in values.items()))
+
+    def __add__(self, other: "Credentials") -> "Credentials":
+        return Credentials(changes=(*self.changes, *other.changes))
 
     def apply(self, request: Request) -> Request:
         for pattern, value in self.changes:
@@ -43,11 +51,17 @@ def load_credentials(folder: Path) -> Credentials:
         names = ", ".join(path.name for path in paths)
         raise UsageError(f"{folder} holds more than one credentials file", why=names, hint="leave one")
     (path,) = paths
-    document = Document(path.name)
     try:
-        changes = read_modify(document, path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError([f"{path.name}:1:1: cannot be read: {error}"]) from error
+    return parse_credentials(text, path.name)
+
+
+def parse_credentials(text: str, name: str) -> Credentials:
+    """The credentials of a section `modify`. Raises ConfigurationError, all faults of file `name` in it."""
+    document = Document(name)
+    changes = read_modify(document, text)
     if document.faults:
         raise ConfigurationError(document.faults)
     return Credentials(changes=changes)

@@ -15,6 +15,7 @@ from fastci.node.dsl import Credentials, Extension
 from fastci.node.engine.check import Check
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.journal import JournalPlace
+from fastci.node.engine.login import Login
 from fastci.node.engine.plan import Phase
 from fastci.node.engine.progress import tell_progress
 from fastci.node.engine.pulse import Pulse
@@ -45,11 +46,13 @@ async def run_tests(
     phases: Collection[Phase] | None = None,
     journal: JournalPlace | None = None,
     changes: Path | None = None,
+    login: Login | None = None,
 ) -> results.Run:
     """Test every baseline that the policy admits and give the results; ends early when `stop` is set.
 
-    `credentials` go into every test request. What is done is written to the `journal`, and what that says
-    was done before is not done again. With several processes the baselines are read from the record's file,
+    `credentials` go into every test request, and so does what `login` gives, here and again whenever the
+    session is lost. What is done is written to the `journal`, and what that says was done before is not done
+    again. With several processes the baselines are read from the record's file,
     not from `baselines`.
 
     `changes` is the file that what may change something at the target is listed in.
@@ -63,6 +66,10 @@ async def run_tests(
     """
     start = time.time()
     halt = asyncio.Event()
+    credentials = credentials or Credentials()
+    if login is not None:
+        credentials = credentials + await login.first()
+        say("[info] Credentials for every test request from FAST_LOGIN_COMMAND")
 
     def on_found() -> None:
         if settings.test_run_stop_on_first_fail:
@@ -83,11 +90,12 @@ async def run_tests(
             settings=settings,
             policy=policy,
             extensions=extensions,
-            credentials=credentials or Credentials(),
+            credentials=credentials,
             offer=offer,
             phases=tuple(Phase) if phases is None else phases,
             journal=journal,
             changes=changes,
+            login=login,
         )
         processes = processes_of(settings.processes)
         work: Work

@@ -2,8 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
@@ -20,6 +21,7 @@ from fastci.node.engine.plan import Item, Phase
 from fastci.node.engine.screen import Screen
 from fastci.node.engine.sender import Channel, Reply, TargetDown
 from fastci.node.engine.unique import find_unique
+from fastci.node.engine.witness import Witnesses
 from fastci.node.message import Request
 from fastci.node.oob import Spelling
 from fastci.node.points import Point, list_points
@@ -27,6 +29,13 @@ from fastci.node.points import Point, list_points
 _SLOWEST_USEFUL = 10.0
 _TIMES_CONTROL = 10
 _REFUSALS_BEFORE_CONTROL = 3
+_CONTROL_EVERY = 60
+"""Requests after which the unmodified one is sent again: its session may be lost without a sign."""
+_CONTROL_AT_LEAST = 10
+_MOST_LOSSES = 3
+_MOST_TRIES = 5
+_MOST_EXPLAINED = 3
+"""Refusals that the session had nothing to do with, after which they are taken for the target's manner."""
 
 
 class SessionLost(Exception):
@@ -34,7 +43,11 @@ class SessionLost(Exception):
 
 
 class NotNow(Exception):
-    """The check needs fresh tokens, and others that use the same session would spoil them: do it alone."""
+    """The check needs what others would spoil that use the same session: do it alone. Says what that is."""
+
+
+class PutLast(Exception):
+    """By its effect the baseline ends the session or wipes data: it belongs to the end. Says which."""
 
 
 class CheckRunner:
@@ -57,6 +70,7 @@ class CheckRunner:
         on_found: Callable[[Check, Found], None],
         alone: bool,
         company: Company,
+        witnesses: Witnesses,
         hearing: Hearing,
         browser: Browser | None,
         on_unit: Callable[[Extension, str, results.PointState, int, str], None],
@@ -68,6 +82,7 @@ class CheckRunner:
         self._on_found = on_found
         self._alone = alone
         self._company = company
+        self._witnesses = witnesses
         self._hearing = hearing
         self._browser = browser
         self._on_unit = on_unit
@@ -76,9 +91,16 @@ class CheckRunner:
         self._control = Reply.none()
         self._refusals = 0
         self._patience = _REFUSALS_BEFORE_CONTROL
+        self._explained = 0
+        self._renewals_then = 0
+        self._controlled_at = 0
+        self._since_control: list[tuple[Job, Point | None]] = []
+        self._losses = 0
 
     async def run(self, jobs: Sequence[Job]) -> None:
-        """Raises NotNow (nothing was attacked yet) and cancellation; else what goes wrong is in the check."""
+        """Raises NotNow and PutLast (nothing was proven yet) and cancellation; else what goes wrong is in the
+        check.
+        """
         check, begin = self._check, time.monotonic()
         check.state = "running"
         try:
@@ -87,7 +109,7 @@ class CheckRunner:
             check.error = f"Connection failed: {error}"
         except SessionLost as error:
             check.error = str(error)
-        except NotNow:
+        except (NotNow, PutLast):
             check.state = "waiting"
             raise
         except Exception as error:
@@ -102,31 +124,116 @@ class CheckRunner:
         verdict = await self._look()
         if await self._lacks_tokens(verdict):
             if not self._alone:
-                raise NotNow
+                raise NotNow("fresh tokens")
             verdict = await self._look_with_new_tokens()
         verdict = await self._look_for_unique_fields(verdict)
+        if verdict.session_lost and self._renewed and not self._alone:
+            raise NotNow("a session that stays")
         check.alike = verdict.standing is Standing.ALIKE
         if verdict.standing is Standing.UNUSABLE:
             check.error = verdict.detail
             jobs = [job for job in jobs if job.extension.sends] if self._control.response.status else []
         elif verdict.standing is Standing.CHANGED:
             check.changed = f"answers otherwise than recorded: {verdict.detail}; tested all the same"
+        else:
+            await self._look_at_witnesses()
         channel.timeout = min(channel.timeout, max(_SLOWEST_USEFUL, _TIMES_CONTROL * self._control.elapsed))
         for job in jobs:
             for point in job.points or (None,):
                 await self._attack_safely(job, point)
+                self._since_control.append((job, point))
+                if channel.sent - self._controlled_at >= _CONTROL_EVERY:
+                    await self._control_again()
+        while channel.sent - self._controlled_at >= _CONTROL_AT_LEAST:
+            await self._control_again()
         for waiting in list(self._hearing.heard(check)):
             await self._look_into(waiting)
         check.ended = not check.error
 
+    async def _look_at_witnesses(self) -> None:
+        """Raises PutLast where the unmodified request has ended the session or wiped data."""
+        item, channel = self._check.item, self._channel
+        self._controlled_at, self._renewals_then = channel.sent, self._renewals()
+        if item.phase is Phase.DESTROY:
+            return
+        if item.phase is Phase.READ and not self._has_session():
+            return
+        for witness in self._witnesses.about(item)[: 1 if item.phase is Phase.READ else None]:
+            reply = await channel.send(witness.request, is_control=True)
+            target = witness.request.target
+            verdict = compare(witness.item.recorded, reply.response, target=target, failure=reply.failure)
+            page = f"GET {target.partition(b'?')[0].decode('latin-1')}"
+            if verdict.session_lost:
+                self._note_silence(witness.item, reply)
+                if await channel.renew_session(witness.request):
+                    raise PutLast(f"after it the session was gone: {page} was refused")
+            elif item.phase is Phase.CHANGE and witness.likeness.refused(reply.response):
+                self._witnesses.forget(item)
+                raise PutLast(f"after it most of {page} was gone")
+        self._controlled_at = channel.sent
+
+    async def _control_again(self) -> None:
+        """Whether what was sent since the last look could tell anything: does the baseline still answer?
+
+        What was tried with a session that is lost by now is tried again with a new one. Raises SessionLost
+        where there is none, PutLast where the session ends whenever the baseline is tested.
+        """
+        check, item, first = self._check, self._check.item, self._control
+        tried, self._since_control = self._since_control, []
+        self._controlled_at = self._channel.sent
+        if not check.alike or item.phase is Phase.DESTROY or self._channel.needs_tokens:
+            return
+        verdict = await self._look_once()
+        last, self._control = self._control, first
+        self._controlled_at = self._channel.sent
+        renewals, self._renewals_then = self._renewals_then, self._renewals()
+        silently = self._channel.sessions.ends_silently and renewals != self._renewals_then
+        if verdict.standing is Standing.ALIKE and silently:
+            # Another check brought it back: what was answered meanwhile may have been the page for others.
+            self._losses += 1
+            if self._losses >= _MOST_TRIES:
+                raise self._lost("Auth failed: the session ends faster than a check needs it")
+            await self._again(tried)
+        elif verdict.standing is Standing.ALIKE:
+            if item.phase is Phase.READ and self._witnesses.wants(item.target.origin):
+                self._witnesses.add(item, self._request, (first.response, last.response))
+        elif verdict.detail.startswith("Connection failed"):
+            check.error = f"{verdict.detail}, after {self._channel.sent} requests"
+        elif not verdict.session_lost:
+            check.changed = check.changed or f"answered otherwise after its tests: {verdict.detail}"
+        else:
+            self._losses += 1
+            if (await self._look()).session_lost:
+                raise self._lost(verdict.detail)
+            self._control = first
+            if self._losses >= _MOST_LOSSES:
+                if check.found or not self._alone:
+                    raise self._lost(f"{verdict.detail}, again and again while it was tested")
+                raise PutLast("the session ends whenever it is tested")
+            self._renewals_then = self._renewals()
+            await self._again(tried)
+
+    def _note_silence(self, item: Item, refused: Reply) -> None:
+        if refused.response.status == item.recorded.status:
+            self._channel.sessions.ends_silently = True
+
+    async def _again(self, tried: list[tuple[Job, Point | None]]) -> None:
+        for job, point in tried:
+            await self._attack_safely(job, point)
+        self._since_control = tried
+
     async def _look(self) -> Verdict:
         """Send the unmodified request and judge the answer, with a new session where the old one is lost."""
         verdict = await self._look_once()
+        if verdict.session_lost:
+            self._note_silence(self._check.item, self._control)
         if verdict.session_lost and await self._channel.renew_session(self._request):
             self._renewed = True
             verdict = await self._look_once()
             if verdict.session_lost:
                 self._channel.sessions.failed(self._channel.target.origin, self._request)
+        if verdict.session_lost and (trouble := self._channel.sessions.trouble):
+            verdict = replace(verdict, detail=f"{verdict.detail}; {trouble}")
         return verdict
 
     async def _lacks_tokens(self, verdict: Verdict) -> bool:
@@ -202,9 +309,8 @@ class CheckRunner:
         row = self._check.row(name, extension.type)
         sent = self._channel.sent
         try:
-            if not await self._attack(job, point):
-                await self._attack(job, point)
-        except (TargetDown, SessionLost):
+            await self._attack(job, point)
+        except (TargetDown, SessionLost, NotNow, PutLast):
             raise
         except Exception as error:
             self._check.broken(extension, name, error)
@@ -216,38 +322,80 @@ class CheckRunner:
                 row.state = "tested"
             self._note_unheard(row, extension)
 
-    async def _attack(self, job: Job, point: Point | None) -> bool:
-        """Send the attacks of a job at a point; False when the session was lost on the way and is new now."""
-        name = point.name if point else ""
+    async def _session_is_lost(self) -> bool:
+        """Whether it was, and is back. Raises SessionLost where it does not come back."""
+        control = self._control
+        try:
+            if not (await self._look_once()).session_lost:
+                return False
+            verdict = await self._look()
+        finally:
+            self._control = control
+        if verdict.session_lost:
+            raise self._lost(verdict.detail)
+        return True
+
+    def _lost(self, detail: str) -> Exception:
+        """What to raise for a session that does not stay: beside others one of them may end it each time."""
+        can_wait = not self._alone and not self._check.found and self._has_session()
+        return NotNow("a session that stays") if can_wait else SessionLost(detail)
+
+    async def _attack(self, job: Job, point: Point | None) -> None:
+        """Send the attacks of a job at a point; those that a lost session refused again with a new one.
+
+        Raises SessionLost where there is none, or where it ends over and over.
+        """
         extension = job.extension
         probe = await self._probe(extension, job.request, point)
         if extension.builtin and (reason := await self._screen.reason_against(probe)):
-            self._check.row(name, extension.type).reason = reason
-            return True
-        oracle = ORACLES[extension.oracle] if extension.oracle else None
-        usual = self._control.response.status
-        for number, attack in enumerate(extension.attacks(job.request, point, probe.markers)):
-            if oracle is not None:
-                evidence = await oracle(probe, attack)
+            self._check.row(point.name if point else "", extension.type).reason = reason
+            return
+        todo: Iterator[tuple[int, Attack]] = enumerate(extension.attacks(job.request, point, probe.markers))
+        fruitless = 0
+        while fruitless < _MOST_TRIES:
+            renewals, refused, answered = self._renewals(), list[tuple[int, Attack]](), 0
+            for number, attack in todo:
+                evidence, lost = await self._try(probe, attack, number)
+                if evidence is not None:
+                    await self._take(probe, attack, evidence)
+                    return
+                if not lost:
+                    answered, self._refusals = answered + 1, 0
+                    continue
+                refused.append((number, attack))
+                if await self._session_was_renewed():
+                    break
             else:
-                reply = await probe.send(attack, number=number)
-                if reply.response.status == usual and probe.shows_nothing(attack, reply):
-                    self._refusals = 0
-                    continue
-                answer = await probe.look(attack, reply)
-                if answer.match is None:
-                    if await self._session_was_renewed(answer):
-                        return False
-                    continue
-                evidence = await self._confirm(probe, attack, answer)
-            if evidence is not None:
-                found = self._found(extension, attack.point, evidence)
-                if self._browser is not None and extension.type == "xss":
-                    evidence, sure = await prove_by_execution(self._browser, probe, attack, evidence)
-                    found = replace(found, evidence=evidence, confidence=sure)
-                self._add(found)
-                return True
-        return True
+                if not refused or not await self._was_refused_for_its_session(renewals):
+                    return
+            todo = chain(refused, todo)
+            fruitless = 0 if answered else fruitless + 1
+        raise self._lost("Auth failed: the session ends faster than a check needs it")
+
+    async def _try(self, probe: Probe, attack: Attack, number: int) -> tuple[results.Evidence | None, bool]:
+        """What an attack proves, and whether its answer is one that a lost session gets."""
+        extension, renewals = probe.extension, self._renewals()
+        if extension.oracle:
+            evidence = await ORACLES[extension.oracle](probe, attack)
+            return evidence, evidence is None and self._renewals() != renewals
+        reply = await probe.send(attack, number=number)
+        if reply.response.status == self._control.response.status and probe.shows_nothing(attack, reply):
+            return None, False
+        answer = await probe.look(attack, reply)
+        if answer.match is None:
+            return None, self._is_of_a_lost_session(reply)
+        evidence = await self._confirm(probe, attack, answer)
+        if evidence is not None or not self._check.alike:
+            return evidence, False
+        # What was seen once and not again may have been asked for again without a session.
+        return None, self._has_session() and await self._was_refused_for_its_session(renewals)
+
+    async def _take(self, probe: Probe, attack: Attack, evidence: results.Evidence) -> None:
+        found = self._found(probe.extension, attack.point, evidence)
+        if self._browser is not None and probe.extension.type == "xss":
+            evidence, sure = await prove_by_execution(self._browser, probe, attack, evidence)
+            found = replace(found, evidence=evidence, confidence=sure)
+        self._add(found)
 
     async def _probe(
         self, extension: Extension, request: Request, point: Point | None, *, again: str = ""
@@ -300,7 +448,7 @@ class CheckRunner:
         try:
             await self._look()
             await self._look_into(waiting)
-        except (TargetDown, SessionLost) as error:
+        except (TargetDown, SessionLost, NotNow) as error:
             check.error = check.error or f"Connection failed: {error}"
         except Exception as error:
             check.broken(waiting.extension, waiting.point, error)
@@ -341,30 +489,44 @@ class CheckRunner:
                 row.state, row.reason = "impossible", spelling.reason
             row.reason = row.reason or spelling.reason
 
-    async def _session_was_renewed(self, answer: Answer) -> bool:
+    def _has_session(self) -> bool:
+        return self._channel.sessions.carried_by(self._channel.target.origin, self._request)
+
+    def _renewals(self) -> int:
+        return self._channel.sessions.renewals(self._channel.target.origin, self._request)
+
+    def _is_of_a_lost_session(self, reply: Reply) -> bool:
+        status = reply.response.status
+        if status == self._control.response.status and not 300 <= status < 400:
+            return False
+        return self._check.alike and self._judge(reply).session_lost
+
+    async def _session_was_renewed(self) -> bool:
         """Several refusals in a row may mean that the session is gone: the control tells.
 
-        Raises SessionLost when it is and does not come back. Where the control is fine the attacks are what
-        is refused, and the next look is put off.
+        Where the control is fine the attacks are what is refused, and the next look is put off.
         """
-        status = answer.direct.response.status
-        if status == self._control.response.status and not 300 <= status < 400:
-            self._refusals = 0
-            return False
-        if not self._check.alike or not self._judge(answer.direct).session_lost:
-            self._refusals = 0
-            return False
         self._refusals += 1
         if self._refusals < self._patience:
             return False
         self._refusals = 0
-        if not (await self._look_once()).session_lost:
-            self._patience *= 4
+        if await self._session_is_lost():
+            return True
+        self._patience *= 4
+        return False
+
+    async def _was_refused_for_its_session(self, renewals: int) -> bool:
+        """Whether what was refused since there were so many renewals may have been refused to an old session.
+
+        Another check may have brought it back by now. Where it was not lost, refusing is the target's manner.
+        """
+        if self._renewals() != renewals:
+            return True
+        if self._explained >= _MOST_EXPLAINED:
             return False
-        verdict = await self._look()
-        if verdict.session_lost:
-            raise SessionLost(verdict.detail)
-        return True
+        lost = await self._session_is_lost()
+        self._explained += not lost
+        return lost
 
 
 def _all_observers(item: Item) -> list[Request]:

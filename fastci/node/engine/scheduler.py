@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from fastci import results
@@ -17,14 +18,16 @@ from fastci.node.engine.client import WireClient
 from fastci.node.engine.dial import Ways
 from fastci.node.engine.hearing import Hearing, Waiting
 from fastci.node.engine.journal import Journal, JournalPlace
+from fastci.node.engine.login import Login
 from fastci.node.engine.observers import Observers
 from fastci.node.engine.oracles.fuzzing import fuzzing
 from fastci.node.engine.people import Company, People
 from fastci.node.engine.plan import READING, Deal, Item, Phase, Plan, Skipped, risk_of, skipped
-from fastci.node.engine.runner import CheckRunner, NotNow
+from fastci.node.engine.runner import CheckRunner, NotNow, PutLast
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions
+from fastci.node.engine.witness import Witnesses
 from fastci.node.fuzzer import read_recipe
 from fastci.node.message import Request
 from fastci.node.oob import Log, Offer
@@ -54,7 +57,7 @@ class Share:
 class Task:
     """What is to be tested and how; the same for every process of a run. Other `phases` are for others.
 
-    `changes` is the file for what may change something at the target.
+    `changes` is the file for what may change something at the target; `login` gave some of the `credentials`.
     """
 
     settings: Settings
@@ -65,6 +68,7 @@ class Task:
     phases: Collection[Phase] = tuple(Phase)
     journal: JournalPlace | None = None
     changes: Path | None = None
+    login: Login | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +122,7 @@ class Scheduler:
         self._memory = Memory()
         self._hearing = Hearing(offer=task.offer, log=log or Log(task.offer.word), say=say)
         self._browser = self._find_browser()
-        self._sessions = Sessions(self._scope)
+        self._sessions = Sessions(self._scope, task.login)
         self._people = People(self._scope)
         self.sender = Sender(
             WireClient(ways=Ways.of(settings), idle_limit=settings.workers),
@@ -133,6 +137,8 @@ class Scheduler:
         self._journal = Journal(place, share.index, task.extensions) if place else None
         self._changes = Changes(task.changes) if task.changes else None
         self._put_off: list[Prepared] = []
+        self._put_last: list[Prepared] = []
+        self._witnesses = Witnesses()
         self._alone = False
         self._sources: dict[str, Iterator[Prepared | None]] = {}
         self._destroying: list[Item] = []
@@ -142,7 +148,7 @@ class Scheduler:
         self._plan(baselines)
         try:
             for step in STEPS:
-                if step == "destroy" and self._destroying:
+                if step == "destroy" and (self._destroying or self._put_last):
                     await self._hear_out()
                 await self._gate(step)
                 self._alone = step in ("alone", "destroy")
@@ -177,7 +183,7 @@ class Scheduler:
             "read": self._riskiest(plan) if riskiest else self._reading(plan),
             "change": (self._prepare(item) for item in ([] if riskiest else plan.later(Phase.CHANGE))),
             "alone": iter(self._put_off),
-            "destroy": (self._prepare(item) for item in plan.later(Phase.DESTROY)),
+            "destroy": chain(iter(self._put_last), map(self._prepare, plan.later(Phase.DESTROY))),
         }
 
     async def _hear_out(self) -> None:
@@ -227,6 +233,7 @@ class Scheduler:
             on_found=self._tell_found,
             alone=self._alone,
             company=company,
+            witnesses=self._witnesses,
             hearing=self._hearing,
             browser=self._browser,
             on_unit=partial(self._note_unit, check),
@@ -421,9 +428,15 @@ class Scheduler:
         self._say(f"[info] Running a {name} {place.method} {place.url}, policy {policy}")
         try:
             await self._runner(check, prepared.request, prepared.company).run(prepared.jobs)
-        except NotNow:
+        except NotNow as needs:
             self._put_off.append(prepared)
-            self._say(f"[info] The {name} is put off: it needs fresh tokens")
+            self._say(f"[info] The {name} is put off: it needs {needs}")
+            return
+        except PutLast as reason:
+            item = check.item
+            item.phase, item.note = Phase.DESTROY, f"tested last: {reason}"
+            self._put_last.append(prepared)
+            self._say(f"[info] The {name} is put last: {reason}")
             return
         if self._decides_alone and check.error and not any(row.requests for row in check.rows.values()):
             # Nothing was attacked: what runs once in a run may yet do so at a later baseline.

@@ -1,7 +1,8 @@
 """Session upkeep: cookies and tokens that the target gave out while recording and that are dead by now.
 
-When a control shows that a session is lost, the exchanges that gave its values out are replayed in their
-order, login requests included, and the new values stand in for the recorded ones from then on. Tokens that
+When a control shows that a session is lost, the login command is run again, if there is one, or else the
+exchanges that gave its values out are replayed in their order, login requests included; the new values stand
+in for those of before from then on. Tokens that
 serve once only are fetched anew before each request that carries them. Nothing else of a request changes.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote_plus
 
 from fastci.node.engine.coding import decoded_body
+from fastci.node.engine.login import Login, LoginFailed
 from fastci.node.engine.provenance import Provenance
 from fastci.node.engine.scope import Scope
 from fastci.node.message import Origin, Request, Response
@@ -20,15 +22,27 @@ Send = Callable[[Request], Awaitable[Response]]
 
 _DEEPEST = 5
 _MOST_FAILURES = 3
+_SHORTEST = 4
 
 
 class Sessions:
-    """One per run; values of different origins are kept apart. Requests are given to it as recorded."""
+    """One per run; values of different origins are kept apart. Requests are given to it as recorded.
 
-    def __init__(self, scope: Scope) -> None:
+    `ends_silently`: a lost session was once answered as others are, but for the page.
+    """
+
+    def __init__(self, scope: Scope, login: Login | None = None) -> None:
         self._provenance = Provenance(scope)
+        self._login = login
+        given = login.given if login else {}
+        self._given = {point: value for point, value in given.items() if len(value) >= _SHORTEST}
+        self._issued = dict[bytes, bytes]()
+        self.trouble = ""
+        self.ends_silently = False
+        self._logins = 0
+        self._renewals: dict[tuple[Origin, bytes], int] = {}
         self._fresh: dict[Origin, dict[bytes, bytes]] = {}
-        self._failures: dict[tuple[Origin, frozenset[bytes]], int] = {}
+        self._failures: dict[tuple[Origin, object], int] = {}
         self._lock = asyncio.Lock()
 
     def note(self, baseline: Baseline) -> None:
@@ -38,20 +52,27 @@ class Sessions:
     @property
     def renewed(self) -> bool:
         """Whether there is anything new to put into requests."""
-        return bool(self._fresh)
+        return bool(self._fresh or self._issued)
 
     def refresh(self, origin: Origin, request: Request) -> Request:
         """The request with the newest values in place of recorded ones."""
-        for old, new in self._fresh.get(origin, {}).items():
+        for old, new in (*self._issued.items(), *self._fresh.get(origin, {}).items()):
             request = _replaced(request, old, new)
             if (quoted := quote_plus(old).encode()) != old:
                 request = _replaced(request, quoted, quote_plus(new).encode())
         return request
 
     async def renew(self, origin: Origin, request: Request, send: Send) -> bool:
-        """Replay what gave out the values that `request` carries; False when there is nothing to replay."""
+        """Get new values for what `request` carries; False when there is nothing to get them from.
+
+        `trouble` says what the login command said when it failed.
+        """
+        if self._failures.get(self._what_failed(origin, request), 0) >= _MOST_FAILURES:
+            return False
+        if self._login and self._is_from_login(request):
+            return await self._log_in(self._login)
         values = self._provenance.values_of(origin, request)
-        if not values or self._failures.get((origin, values), 0) >= _MOST_FAILURES:
+        if not values:
             return False
         before = dict(self._fresh.get(origin, {}))
         async with self._lock:
@@ -62,11 +83,51 @@ class Sessions:
                 await renewal.replay_source(value, _DEEPEST)
             for sequence in self._provenance.logins_with(origin, values):
                 await renewal.replay(sequence)
+            for value in renewal.learned:
+                self._renewals[origin, value] = self._renewals.get((origin, value), 0) + 1
             return bool(renewal.done)
+
+    async def _log_in(self, login: Login) -> bool:
+        """Ask the login command once for all that found the session lost at the same time."""
+        before = dict(self._issued)
+        async with self._lock:
+            if self._issued != before:
+                return True
+            try:
+                now = {pattern.text: value for pattern, value in (await login.ask()).changes}
+            except LoginFailed as error:
+                self.trouble = f"FAST_LOGIN_COMMAND failed: {error}"
+                return False
+            self._logins += 1
+            self._issued = {old.encode(): now.get(point, old).encode() for point, old in self._given.items()}
+            return True
+
+    def _is_from_login(self, request: Request) -> bool:
+        """Whether the request carries what the login command gave."""
+        values = [value.encode() for value in self._given.values()]
+        return any(value in field.value for field in request.fields for value in values)
+
+    def _what_failed(self, origin: Origin, request: Request) -> tuple[Origin, object]:
+        if self._login and self._is_from_login(request):
+            return origin, request.target.partition(b"?")[0]
+        return origin, self._provenance.values_of(origin, request)
+
+    def renewals(self, origin: Origin, request: Request) -> int:
+        """How often what this request carries was brought back so far."""
+        if not (self._logins or self._renewals):
+            return 0
+        values = self._provenance.values_of(origin, request)
+        return self._logins + sum(self._renewals.get((origin, value), 0) for value in values)
+
+    def carried_by(self, origin: Origin, request: Request) -> bool:
+        """Whether the request carries a session, as far as is known."""
+        if self._login and self._is_from_login(request):
+            return True
+        return bool(self._provenance.values_of(origin, request))
 
     def failed(self, origin: Origin, request: Request) -> None:
         """The renewed values did not bring the session back: after a few times it is not tried again."""
-        key = (origin, self._provenance.values_of(origin, request))
+        key = self._what_failed(origin, request)
         self._failures[key] = self._failures.get(key, 0) + 1
 
     def has_tokens(self, origin: Origin, request: Request) -> bool:
