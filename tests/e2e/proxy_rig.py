@@ -22,7 +22,7 @@ from fastci.config import parse_settings
 from fastci.node.proxy import Authority, Patience, ProxyReport, serve
 from fastci.node.store import Baseline, Store
 
-PATIENCE = Patience(connect=3.0, response=5.0, stop=2.0)
+PATIENCE = Patience(connect=3.0, response=5.0, stop=2.0, idle_end=5.0)
 TIMEOUT = 10.0
 
 

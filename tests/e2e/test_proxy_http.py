@@ -583,13 +583,18 @@ def test_origin_that_resets_in_the_middle_client_sees_no_good_end(start: Start):
     assert proxy.baselines() == []
 
 
-def test_origin_that_lies_long_surplus_dropped_and_connection_not_used_again(start: Start):
-    origin, proxy = start(answering(ok(b"hello") + b"surplus")), start()
+def test_origin_that_lies_long_surplus_relayed_not_recorded_and_connection_shared_with_nobody(start: Start):
+    answer = ok(b"hello") + b"surplus"
+    origin, proxy = start(answering(answer)), start()
     with proxy.connect() as client:
         for _ in range(2):
             client.sendall(get(origin))
-            assert read_message(client) == ok(b"hello")
+            assert read_exactly(client, len(answer)) == answer
+    with proxy.connect() as client:
+        client.sendall(get(origin))
+        assert read_exactly(client, len(answer)) == answer
     assert origin.connections == 2
+    assert [b.response.body for b in proxy.baselines()] == [b"hello"] * 3
 
 
 def test_origin_that_breaks_chunked_coding_client_sees_the_break(start: Start):
@@ -599,8 +604,13 @@ def test_origin_that_breaks_chunked_coding_client_sees_the_break(start: Start):
         read_all(connection)
 
     origin, proxy = start(handle), start()
-    assert proxy.ask(get(origin)).endswith(b"hello\r\nnonsense\r\n")
+    with proxy.connect() as client:
+        client.sendall(get(origin))
+        assert read_some(client, b"nonsense\r\n").endswith(b"hello\r\nnonsense\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b""
     assert proxy.baselines() == []
+    assert proxy.seen() == {("upstream-failed", "127.0.0.1"): 1}
 
 
 def test_origin_refuses_502_with_one_line(start: Start):

@@ -62,6 +62,12 @@ def secured(proxy: Rig, origin: Origin, name: str = "target.test", *alpn: str) -
     return context.wrap_socket(tunnel, server_hostname=name, suppress_ragged_eofs=False)
 
 
+def end_tls(connection: socket.socket) -> None:
+    """Say in TLS that no more comes, as Origin's closing alone does not."""
+    assert isinstance(connection, ssl.SSLSocket)
+    connection.unwrap()
+
+
 # interception
 
 
@@ -151,6 +157,7 @@ def test_response_in_tls_without_length_ends_in_order(start: Start, secret: ssl.
     def handle(connection: socket.socket) -> None:
         read_head(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        end_tls(connection)
 
     origin, proxy = start(handle, tls=secret), start()
     with secured(proxy, origin) as client:
@@ -173,6 +180,7 @@ def test_upgrade_in_tls_passes_and_ends_in_order(start: Start, secret: ssl.SSLCo
         read_head(connection)
         connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
         connection.sendall(connection.recv(100).upper())
+        end_tls(connection)
 
     origin, proxy = start(handle, tls=secret), start()
     with secured(proxy, origin) as client:

@@ -26,12 +26,17 @@ class Connection(asyncio.Protocol):
         """Our direction is closed."""
         self.leaving = False
         """What still comes is of no interest: this connection only waits for its end."""
+        self.heard_all = False
+        """The peer's direction is closed."""
+        self.ragged = False
+        """It was closed without the word by which TLS tells an end from a cut."""
         self.local: object = None
         self.peer: object = None
         self._transport: asyncio.Transport
         self._tls: TlsLayer | None = None
         self._paused = False
         self._lingering: asyncio.TimerHandle | None = None
+        self._breaking = False
 
     # for subclasses to override
 
@@ -60,18 +65,19 @@ class Connection(asyncio.Protocol):
         if not (self.closed or self.said_all):
             self._transport.write(data if self._tls is None else self._tls.seal(data))
 
-    def end(self) -> None:
-        """Send no more, after what was written."""
+    def end(self, *, ragged: bool = False) -> None:
+        """Send no more, after what was written; `ragged` without the word of TLS that says so."""
         if self.closed or self.said_all:
             return
-        self._say_goodbye()
+        if not ragged:
+            self._say_goodbye()
         self.said_all = True
         with contextlib.suppress(OSError, NotImplementedError):
             self._transport.write_eof()
 
-    def close(self) -> None:
-        """Close in order, after what was written."""
-        if not self.closed:
+    def close(self, *, ragged: bool = False) -> None:
+        """Close in order, after what was written; `ragged` as in `end`."""
+        if not self.closed and not ragged:
             self._say_goodbye()
         self.closed = True
         self._transport.close()
@@ -82,6 +88,18 @@ class Connection(asyncio.Protocol):
         # Without this the loop closes in order, which is how a body without a length ends.
         self._set_option(socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+    def break_off(self) -> None:
+        """The same after what was written, as far as the peer takes it within some time."""
+        if self.closed or self._breaking:
+            return
+        if not self.unsent:
+            self.abort()
+            return
+        self._breaking = self.leaving = self.said_all = True
+        self._lingering = self._lingering or self.loop.call_later(_LINGER_SECONDS, self.abort)
+        # With this limit the loop tells when nothing is left to be sent.
+        self._transport.set_write_buffer_limits(0)
 
     def linger(self) -> None:
         """Close although the peer may still be sending: it gets what was written, then has some time to stop.
@@ -113,6 +131,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(self._tls.take_outgoing())
 
     @property
+    def unsent(self) -> bool:
+        """Whether something that was written is not sent yet."""
+        return bool(self._transport.get_write_buffer_size())
+
+    @property
     def established(self) -> bool:
         """Whether the TLS handshake is done."""
         return self._tls is not None and self._tls.established
@@ -135,7 +158,8 @@ class Connection(asyncio.Protocol):
         try:
             plain = self._tls.receive(data)
         except ssl.SSLError as error:
-            self._transport.write(self._tls.take_outgoing())
+            if not self.said_all:
+                self._transport.write(self._tls.take_outgoing())
             self.closed = True
             self._transport.close()
             self.refused(error)
@@ -147,8 +171,10 @@ class Connection(asyncio.Protocol):
             self.secured()
         if plain:
             self.received(plain)
-        if self._tls.ended and not ended_before and not self.closed and not self.ended():
-            self.close()
+        if self._tls.ended and not ended_before and not self.closed:
+            self.heard_all = True
+            if not self.ended():
+                self.close()
 
     def eof_received(self) -> bool:
         if self._lingering or self.closed:
@@ -158,7 +184,10 @@ class Connection(asyncio.Protocol):
                 return False
             if self._tls.ended:
                 return True
-        self.closed = not self.ended()
+            self.ragged = True
+        self.heard_all = True
+        if not self.ended():
+            self.closed = True
         return not self.closed
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -171,10 +200,14 @@ class Connection(asyncio.Protocol):
         self.lost(exc)
 
     def pause_writing(self) -> None:
-        self.full(True)
+        if not self._breaking:
+            self.full(True)
 
     def resume_writing(self) -> None:
-        self.full(False)
+        if self._breaking:
+            self.abort()
+        else:
+            self.full(False)
 
     def _set_option(self, option: int, value: int | bytes) -> None:
         sock = self._transport.get_extra_info("socket")

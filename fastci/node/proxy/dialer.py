@@ -4,17 +4,12 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import weakref
 from collections.abc import Sequence
 
 from fastci.node.proxy.target import Key, Target, TargetError
 from fastci.node.ways import Upstream, because, is_link_local
 
-IDLE_SECONDS = 0.3
-"""How long a connection that no client holds is kept.
-
-Enough for a test tool that connects anew for every request; short, because a server with one thread serves
-nobody else while a connection to it is open, and a direct client would have closed it.
-"""
 IDLE_CONNECTIONS = 256
 
 
@@ -38,9 +33,13 @@ class Tunnel:
 
     def on_interim(self, data: bytes) -> None: ...
     def on_upgraded(self, data: bytes) -> None: ...
+    def on_end(self) -> bool:
+        return False
+
+    def on_broken_off(self, error: Exception | None) -> None: ...
     def on_raw(self, data: bytes) -> None: ...
-    def on_raw_end(self) -> None: ...
-    def on_lost(self) -> None: ...
+    def on_unasked(self, data: bytes) -> None: ...
+    def on_lost(self, error: Exception | None) -> None: ...
     def on_target_full(self, is_full: bool) -> None: ...
 
 
@@ -55,13 +54,21 @@ class Dialer:
         upstream: Upstream | None = None,
         link_local: bool = False,
         connect_timeout: float,
+        idle: float = 0.3,
     ) -> None:
+        """`idle` is how long a connection that no client holds is kept, in seconds.
+
+        Enough for a test tool that connects anew for every request; short, because a server with one thread
+        serves nobody else while a connection to it is open, and a direct client would have closed it.
+        """
         self._loop = loop
         self._upstream = upstream
         self._link_local = link_local
         self._connect_timeout = connect_timeout
+        self._idle_seconds = idle
         self._own: list[tuple[str, int]] = []
         self._idle: dict[Key, list[Target]] = {}
+        self._made: weakref.WeakSet[Target] = weakref.WeakSet()
         self._count = 0
         self._sweeping: asyncio.TimerHandle | None = None
         self._context = context
@@ -91,7 +98,8 @@ class Dialer:
     def give(self, target: Target) -> None:
         """Take back a connection whose response was read; it is closed if it cannot be used again."""
         target.detach()
-        if target.closed or not target.reusable or not target.key or self._count >= IDLE_CONNECTIONS:
+        fit = target.reusable and target.shareable and not target.closed
+        if not fit or not target.key or self._count >= IDLE_CONNECTIONS:
             target.close()
             return
         target.pause(False)
@@ -99,7 +107,7 @@ class Dialer:
         self._idle.setdefault(target.key, []).append(target)
         self._count += 1
         if not self._sweeping:
-            self._sweeping = self._loop.call_later(IDLE_SECONDS, self._sweep)
+            self._sweeping = self._loop.call_later(self._idle_seconds, self._sweep)
 
     async def open(self, host: str, port: int, *, plain: bool = False) -> Target:
         """A new connection; `plain` when it is for HTTP without TLS only. Raises TargetError."""
@@ -138,6 +146,7 @@ class Dialer:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, target = await self._loop.create_connection(lambda: Target(self._loop), host, port)
+                self._made.add(target)
         except TimeoutError as error:
             raise TargetError(f"{where} did not answer within {self._connect_timeout:g} s", 504) from error
         except socket.gaierror as error:
@@ -165,21 +174,25 @@ class Dialer:
             raise
 
     def close(self) -> None:
+        """Part from all targets, from those too that have not taken yet what was written to them."""
         self._sweep(everything=True)
+        for target in list(self._made):
+            if target.unsent:
+                target.abort()
 
     def _sweep(self, *, everything: bool = False) -> None:
         now, idle = self._loop.time(), self._idle
         self._idle, self._count = {}, 0
         for key, kept in idle.items():
             for target in kept:
-                if everything or target.closed or now - target.idle_since >= IDLE_SECONDS:
+                if everything or target.closed or now - target.idle_since >= self._idle_seconds:
                     target.close()
                 else:
                     self._idle.setdefault(key, []).append(target)
                     self._count += 1
         if self._sweeping:
             self._sweeping.cancel()
-        self._sweeping = self._loop.call_later(IDLE_SECONDS, self._sweep) if self._count else None
+        self._sweeping = self._loop.call_later(self._idle_seconds, self._sweep) if self._count else None
 
     def _is_self(self, target: Target) -> bool:
         if not (isinstance(target.peer, tuple) and isinstance(target.local, tuple)):

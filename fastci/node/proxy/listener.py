@@ -30,11 +30,14 @@ _IDLE_SECONDS = 0.2
 @dataclass(frozen=True, kw_only=True)
 class Patience:
     """How long is waited, in seconds: for a connection or a TLS handshake, for the first byte of a response,
-    for exchanges under way when the proxy is stopped."""
+    for exchanges under way when the proxy is stopped, for the next user of a connection to a target, for the
+    next request of a client whose target has closed."""
 
     connect: float = 10.0
     response: float = 300.0
     stop: float = 2.0
+    idle: float = 0.3
+    idle_end: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,7 @@ async def serve(
             upstream=parse_upstream(settings),
             link_local=settings.fast_link_local,
             connect_timeout=patience.connect,
+            idle=patience.idle,
         ),
         places=Places(settings.backend_https_ports),
         authority=authority,
@@ -98,6 +102,7 @@ async def serve(
         allowed_hosts=settings.allowed_hosts,
         max_body=settings.fast_max_body,
         response_timeout=patience.response,
+        idle_end=patience.idle_end,
         say=say,
         on_empty=empty.set,
     )

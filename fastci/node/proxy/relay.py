@@ -13,7 +13,7 @@ from fastci.node.proxy.dialer import Dialer
 from fastci.node.proxy.journal import Journal
 from fastci.node.proxy.place import Place, Places
 from fastci.node.proxy.target import Target, TargetError
-from fastci.node.proxy.wire import UNTIL_CLOSE, BadMessage, Body, RequestHead
+from fastci.node.proxy.wire import BadMessage, Body, RequestHead
 from fastci.node.store import Recorder, Row
 
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
@@ -52,6 +52,8 @@ class Proxy:
     """Whether clients may take the record."""
     max_body: int
     response_timeout: float
+    idle_end: float
+    """Seconds until a client that is idle sees that the target has closed."""
     say: Callable[[str], None]
     on_empty: Callable[[], None]
     relays: "set[Relay]" = field(default_factory=set)
@@ -122,6 +124,8 @@ class Relay(Connection):
         self.target: Target | None = None
         self.current: Exchange | None = None
         self.half_closed = False
+        self.alone = False
+        """All requests of this connection are for one origin."""
         self._last = b""
         self._task: asyncio.Task[None] | None = None
         self._full = False
@@ -173,7 +177,17 @@ class Relay(Connection):
         if exchange.body.done:
             self.state = WAITING
             if exchange.delivered:
-                self._complete(exchange)
+                self.complete(exchange)
+            else:
+                self.pass_end_on()
+
+    def pass_end_on(self) -> None:
+        """Let the target know that the client sends no more, once it has all that was sent."""
+        exchange, target = self.current, self.target
+        if self.half_closed and exchange and target and not self.buffer and not target.said_all:
+            self.state = WAITING
+            target.reusable = False
+            target.end(ragged=self.ragged)
 
     def _ready_target(self, exchange: Exchange) -> Target | None:
         key, target = exchange.place.key, self.target
@@ -235,6 +249,8 @@ class Relay(Connection):
         target.begin(self, exchange.head.method, self.proxy.max_body if exchange.recorded else 0, data)
         if self._full:
             target.pause(True)
+        if self.half_closed:
+            self.pass_end_on()
 
     def let_go(self) -> None:
         """Part from the connection to the target; the next client may have it if it is in order."""
@@ -293,22 +309,25 @@ class Relay(Connection):
             return
         if last:
             self.write(last)
-        if exchange.sent:
-            self._complete(exchange)
+        if exchange.sent or self.half_closed:
+            self.complete(exchange)
         elif not self.target or self.target.closed:
             self.linger()
+        elif self.target.heard_all:
+            self.end(ragged=self.target.ragged)
 
-    def _complete(self, exchange: Exchange) -> None:
+    def complete(self, exchange: Exchange) -> None:
         """Both messages are through: on to the next request, or good-bye."""
         target = self.target
         response = target.response if target else None
         self.current = None
         if target and not target.reusable:
             self.let_go()
-        stays = exchange.head.keep_alive and response and response.keep_alive
-        if not stays or self.half_closed or self.proxy.stopping:
+        stays = exchange.head.keep_alive and response and response.keep_alive and exchange.sent
+        if not stays or self.said_all or self.proxy.stopping or (self.half_closed and not self.buffer):
+            ragged = target is not None and target.ragged
             self.let_go()
-            self.close()
+            self.close(ragged=ragged)
             return
         self.state = IDLE
         self.pause(False)
@@ -316,18 +335,11 @@ class Relay(Connection):
             self.advance()
 
     def on_failed(self, reason: str) -> None:
-        exchange, target = self.current, self.target
+        exchange = self.current
         self.target = None
         assert exchange
-        assert target
-        if target.response:
-            # The client sees what a direct client would: an answer that breaks off.
-            self.proxy.recorder.see("upstream-failed", exchange.place.origin.host)
-            self.current = None
-            if target.response.length == UNTIL_CLOSE:
-                self.abort()
-            else:
-                self.close()
+        if self.half_closed and not exchange.sent:
+            self.refuse(400, "the client ended its request before all of it was sent")
         elif not exchange.stale:
             self.refuse(502, reason)
         elif exchange.retried or exchange.body or exchange.head.method not in _IDEMPOTENT:
@@ -337,6 +349,21 @@ class Relay(Connection):
         else:
             exchange.retried = True
             self._open(exchange)
+
+    def on_broken_off(self, error: Exception | None) -> None:
+        """The client sees what a direct client would: an answer that breaks off, in this very way."""
+        exchange, target = self.current, self.target
+        assert exchange
+        assert target
+        self.proxy.recorder.see("upstream-failed", exchange.place.origin.host)
+        exchange.finished = exchange.delivered = True
+        if error:
+            self.current = self.target = None
+            self.break_off()
+            return
+        self.end(ragged=target.ragged)
+        if exchange.sent or self.half_closed:
+            self.complete(exchange)
 
     def on_upgraded(self, data: bytes) -> None:
         exchange = self.current
@@ -360,18 +387,48 @@ class Relay(Connection):
     def on_raw(self, data: bytes) -> None:
         self.write(data)
 
-    def on_raw_end(self) -> None:
-        if self.state is TUNNEL and not self.half_closed:
-            self.end()
+    def on_unasked(self, data: bytes) -> None:
+        exchange = self.current
+        if exchange and not exchange.delivered:
+            self._last += data
+        elif exchange or self.alone:
+            self.write(data)
         else:
-            self.close()
+            # The next request of this client may be for somebody else.
+            self.let_go()
 
-    def on_lost(self) -> None:
-        self.target = None
-        if self.state in (TUNNEL, SNIFFING):
+    def on_end(self) -> bool:
+        target, exchange = self.target, self.current
+        assert target
+        if self.state is TUNNEL:
+            if self.half_closed:
+                self.close()
+            else:
+                self.end(ragged=target.ragged)
+            return True
+        if not exchange or exchange.sent:
+            return False
+        if exchange.delivered:
+            self.end(ragged=target.ragged)
+        return True
+
+    def on_lost(self, error: Exception | None) -> None:
+        target, self.target = self.target, None
+        exchange = self.current
+        raw = self.state in (TUNNEL, SNIFFING)
+        if error and (raw or (exchange and exchange.delivered)):
+            self.break_off()
+        elif raw:
             self.close()
-        elif self.current and self.current.delivered:
+        elif exchange and exchange.delivered:
             self.linger()
+        elif not exchange:
+            # A client that comes soon with the next request gets a new connection to the target instead.
+            self.loop.call_later(self.proxy.idle_end, self._end_idle, bool(target and target.ragged))
+
+    def _end_idle(self, ragged: bool) -> None:
+        if self.state is IDLE and self.target is None and not self.closed:
+            self.close(ragged=ragged)
 
     def on_target_full(self, is_full: bool) -> None:
         self.pause(is_full)
@@ -389,6 +446,11 @@ class Relay(Connection):
             self._task.cancel()
         if exchange and not exchange.finished:
             proxy.recorder.see("client-left", exchange.place.origin.host)
+        target = self.target
+        if target and error and (exchange or self.state is TUNNEL):
+            self.target = None
+            target.detach()
+            target.break_off()
         self.let_go()
         if not proxy.relays:
             proxy.on_empty()
@@ -409,3 +471,6 @@ class Relay(Connection):
             and now - exchange.begun > self.proxy.response_timeout
         ):
             self.refuse(504, f"no answer from the target within {self.proxy.response_timeout:g} s")
+        elif self.said_all and exchange and now - exchange.begun > self.proxy.response_timeout:
+            # The target has ended, and the client neither finishes its request nor leaves.
+            self.abort()

@@ -15,6 +15,8 @@ from fastci.node.proxy.wire import HEAD_LIMIT, BadMessage, RequestHead, head_end
 _BUFFER_LIMIT = 64 * 1024
 _REFUSERS = 100
 _AGENT = re.compile(rb"(?i)\nuser-agent[ \t]*:[ \t]*([^\r\n]*)")
+_DISTRUST = re.compile("CERTIFICATE|UNKNOWN_CA")
+"""In the names of alerts that a client sends who does not trust, some only after the handshake."""
 _UNDECIDED_SECONDS = 0.5
 _HANDSHAKE = 0x16
 _SEEN = {502: "upstream-failed", 504: "upstream-failed", 407: "unauthorized", 403: "address-refused"}
@@ -52,9 +54,19 @@ class Source(Relay):
     def ended(self) -> bool:
         self.half_closed = True
         if self.state is TUNNEL and self.target and not self.said_all:
-            self.target.end()
-            return True
-        return self.state in (OPENING, WAITING)
+            self.target.end(ragged=self.ragged)
+        elif self.state is SNIFFING:
+            # The client has said all it will, so nothing will make this HTTP.
+            self._tunnel("tunnel")
+        elif self.state is IDLE and self.buffer:
+            self._read_head()
+        elif self.current and self.current.delivered:
+            self.complete(self.current)
+        elif self.state in (SENDING, WAITING):
+            self.pass_end_on()
+        else:
+            return self.state is OPENING
+        return True
 
     def lost(self, error: Exception | None) -> None:
         self.proxy.silent += not self._spoke
@@ -62,6 +74,9 @@ class Source(Relay):
 
     def refused(self, error: ssl.SSLError | None) -> None:
         proxy = self.proxy
+        if self.established and not _DISTRUST.search(error.reason if error and error.reason else ""):
+            # It trusted us, and left for another reason.
+            return
         proxy.recorder.see("tls-rejected", self._host)
         if self._agent and len(proxy.refusers) < _REFUSERS:
             proxy.refusers.setdefault(self._host, self._agent)
@@ -105,6 +120,10 @@ class Source(Relay):
                 )
             elif len(data) > HEAD_LIMIT:
                 self.refuse(431, "the head of the request is too long")
+            elif self.half_closed and data:
+                self.refuse(400, "the client ended in the middle of the head of a request")
+            elif self.half_closed:
+                self.close()
             return False
         self.buffer = data[end:]
         try:
@@ -156,7 +175,6 @@ class Source(Relay):
         self.pause(False)
         self.advance()
         if self.half_closed and self.state is SNIFFING:
-            # The client has said all it will, so nothing will make this HTTP.
             self._tunnel("tunnel")
 
     def _sniff(self) -> bool:
@@ -204,9 +222,15 @@ class Source(Relay):
 
     def _enter(self, place: Place) -> None:
         self._inside = place
+        self.alone = True
         self.state = IDLE
         if self.target:
             self.target.detach()
+
+    def on_end(self) -> bool:
+        if self.state is SNIFFING:
+            self._tunnel("tunnel")
+        return super().on_end()
 
     def on_raw(self, data: bytes) -> None:
         if self.state is SNIFFING:
@@ -268,7 +292,7 @@ class Source(Relay):
             return
         self.proxy.recorder.see(_SEEN.get(status, "bad-request"), host)
         self.write(pages.render_error(status, reason))
-        if self.buffer or (exchange and not exchange.sent):
+        if not self.half_closed and (self.buffer or (exchange and not exchange.sent)):
             self.linger()
         else:
             self.close()

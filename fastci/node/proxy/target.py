@@ -48,7 +48,10 @@ class User(Protocol):
         """The last bytes of the response; none where the connection's end was its end."""
 
     def on_failed(self, reason: str) -> None:
-        """No response will come, or not the rest of it."""
+        """No response will come."""
+
+    def on_broken_off(self, error: Exception | None) -> None:
+        """The rest of a response will not come; without an error when its sender ended in order."""
 
     def on_upgraded(self, data: bytes) -> None:
         """The target switched protocols: the head that says so and what followed. Then `on_raw` is called."""
@@ -56,11 +59,17 @@ class User(Protocol):
     def on_raw(self, data: bytes) -> None:
         """Bytes that are not HTTP, or not asked for yet."""
 
-    def on_raw_end(self) -> None:
-        """The target sends no more raw bytes."""
+    def on_unasked(self, data: bytes) -> None:
+        """Bytes behind the end of a response."""
 
-    def on_lost(self) -> None:
-        """The connection is gone, and no response was awaited on it."""
+    def on_end(self) -> bool:
+        """The target sends no more, and no response is awaited. True while it shall still be told something.
+
+        `Target.ragged` says how it ended.
+        """
+
+    def on_lost(self, error: Exception | None) -> None:
+        """The connection is gone, without an error in order, and no response was awaited on it."""
 
     def on_target_full(self, is_full: bool) -> None:
         """The target takes bytes slower than they come, or has caught up."""
@@ -79,12 +88,17 @@ class Target(Connection):
         self.courier: Courier | None = None
         """Who carries plain requests to the target; None when the connection ends there itself."""
         self.reusable = False
+        """A further request may be sent on it."""
+        self.shareable = True
+        """By somebody else than its last user, too: all that came on it was asked for."""
         self.response: ResponseHead | None = None
         self.response_body: Body | None = None
         self._user: User | None = None
         self._secured: asyncio.Future[None] | None = None
         self._raw = True
         self._awaiting = False
+        self._nonsense = False
+        """The response lost its framing: what comes is passed on until the connection's end."""
         self._method = b""
         self._limit = 0
         self._buffer = b""
@@ -109,6 +123,7 @@ class Target(Connection):
         self._method = method
         self._limit = limit
         self._awaiting = True
+        self._nonsense = False
         self.reusable = False
         self.response = None
         self.response_body = None
@@ -133,12 +148,14 @@ class Target(Connection):
             try:
                 self._read_response(self._user, data)
             except BadMessage as error:
-                if self.response:
-                    self._user.on_piece(data)
                 self._fail(f"the answer of the target makes no sense: {error}")
         elif not self._raw:
-            # Bytes that nobody asked for: whatever they are, they do not answer the next request.
-            self.close()
+            # Whatever it is, it does not answer anybody else's request.
+            self.shareable = False
+            if self._user:
+                self._user.on_unasked(data)
+            else:
+                self.close()
         elif self._user:
             self._user.on_raw(data)
         else:
@@ -150,10 +167,20 @@ class Target(Connection):
             self._secured.set_result(None)
 
     def ended(self) -> bool:
-        if self._raw and self._user:
-            self._user.on_raw_end()
-            return True
-        return False
+        user = self._user
+        if user is None or (self._secured and not self._secured.done()):
+            return False
+        self.reusable = False
+        if not self._awaiting:
+            return user.on_end()
+        if not self.response:
+            return False
+        self._awaiting = False
+        if self.response.length == UNTIL_CLOSE and not self._nonsense:
+            user.on_finished(b"")
+        else:
+            user.on_broken_off(None)
+        return not self.closed
 
     def refused(self, error: ssl.SSLError | None) -> None:
         why = getattr(error, "verify_message", "") or getattr(error, "reason", "")
@@ -161,7 +188,7 @@ class Target(Connection):
         if self._secured and not self._secured.done():
             self._secured.set_exception(TargetError(reason))
         elif self._awaiting:
-            self._fail(reason)
+            self._fail(reason, error)
 
     def lost(self, error: Exception | None) -> None:
         if self._secured and not self._secured.done():
@@ -172,12 +199,11 @@ class Target(Connection):
         if not self._awaiting:
             self._user = None
             if user:
-                user.on_lost()
-        elif user and error is None and self.response and self.response.length == UNTIL_CLOSE:
-            self._awaiting = False
-            user.on_finished(b"")
+                user.on_lost(error)
         else:
-            self._fail(f"the target closed the connection{because(error)} before its answer was complete")
+            self._fail(
+                f"the target closed the connection{because(error)} before its answer was complete", error
+            )
 
     def full(self, is_full: bool) -> None:
         if self._user:
@@ -186,7 +212,7 @@ class Target(Connection):
     def _read_response(self, user: User, data: bytes) -> None:
         response, body = self.response, self.response_body
         if response is not None:
-            stop = body.feed(data, 0) if body else 0
+            stop = self._follow(body, data, 0) if body else 0
         else:
             if self._buffer:
                 data, self._buffer = self._buffer + data, b""
@@ -209,7 +235,7 @@ class Target(Connection):
             self.response = response
             body = self.response_body = response.body(self._limit)
             if body:
-                stop = body.feed(data, stop)
+                stop = self._follow(body, data, stop)
         if body and not body.done:
             user.on_piece(data)
             return
@@ -222,12 +248,26 @@ class Target(Connection):
             user.on_finished(data)
             return
         self.used = True
-        self.reusable = response.keep_alive and stop == len(data)
-        user.on_finished(data if stop == len(data) else data[:stop])
+        self.reusable = response.keep_alive
+        if stop != len(data):
+            self.shareable = False
+        # Bytes behind the announced end: a direct client gets them, too.
+        user.on_finished(data)
 
-    def _fail(self, reason: str) -> None:
+    def _follow(self, body: Body, data: bytes, start: int) -> int:
+        """Where the body ends in `data`. One that breaks its coding never ends: its client is to judge it."""
+        if not self._nonsense:
+            try:
+                return body.feed(data, start)
+            except BadMessage:
+                self._nonsense = True
+        return len(data)
+
+    def _fail(self, reason: str, error: Exception | None = None) -> None:
         user, self._user = self._user, None
         self._awaiting = False
         self.close()
-        if user:
+        if user and self.response:
+            user.on_broken_off(error or ConnectionError(reason))
+        elif user:
             user.on_failed(reason)
