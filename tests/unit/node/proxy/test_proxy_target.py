@@ -73,15 +73,19 @@ def test_target_that_spoke_before_it_had_a_user_heard_by_the_first_one():
     asyncio.run(talk())
 
 
-def test_target_idle_that_speaks_is_closed():
+def test_target_idle_that_speaks_is_for_nobody_else():
     async def talk() -> None:
         target, wire, user = await opened()
         target.begin(user, b"GET", 10, b"")
         target.data_received(ANSWER)
         assert target.reusable
+        assert target.shareable
         target.data_received(b"surplus")
+        assert not target.shareable
+        assert user.told == [("on_finished", ANSWER), ("on_unasked", b"surplus")]
+        target.detach()
+        target.data_received(b"more")
         assert wire.ended
-        assert user.told == [("on_finished", ANSWER)]
 
     asyncio.run(talk())
 
