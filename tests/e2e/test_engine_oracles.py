@@ -3,6 +3,7 @@
 import html
 import random
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -49,6 +50,34 @@ def test_time_oracle_finds_the_target_that_sleeps_as_told(tmp_path: Path):
     assert evidence.attack.elapsed >= 5
     assert evidence.control is not None
     assert evidence.control.elapsed < 1
+
+
+def test_answer_that_comes_too_late_while_another_makes_the_target_sleep_is_asked_for_again(tmp_path: Path):
+    """The target answers one at a time: six attacks wait behind the sleep for longer than they may."""
+    one, sleeping = threading.Lock(), threading.Event()
+
+    def handler(asked: Asked) -> Said:
+        word = asked.query.get("word", "")
+        if word.startswith("attack"):
+            sleeping.wait(10)
+        with one:
+            if asked_seconds(asked) and not sleeping.is_set():
+                sleeping.set()
+                time.sleep(2.5)
+        return Said(body=f"shown: {word}" if word.startswith("attack") else "fine")
+
+    shown = """
+meta-info: {type: xss, title: Shown, threat: 50, description: d}
+generate: {payload: [attackSTR_MARKER], into: GET_word}
+detect: [{response: [{body: "shown: attackSTR_MARKER"}]}]
+"""
+    with web_target(handler) as target:
+        requests = [request("GET", "/sleeps?q=tea")]
+        requests += [request("GET", f"/shows{name}?word=tea") for name in "abcdef"]
+        record = record_exchanges(target.origin, requests)
+        outcome = run_engine(record, [SLEEP, shown], tmp_path, WORKERS="7", FAST_REQUEST_TIMEOUT="1")
+    assert [check.error for check in outcome.run.checks] == [""] * 7
+    assert sorted(route for _, _, route in outcome.found) == [f"/shows{name}" for name in "abcdef"]
 
 
 def test_time_oracle_is_silent_on_a_target_with_random_delays(tmp_path: Path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fastci import results
 from fastci.node.engine.client import WireClient
+from fastci.node.engine.delays import Delays
 from fastci.node.engine.dial import Forbidden, Unreachable
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
@@ -132,17 +133,13 @@ class _Health:
 
 
 class Sender:
-    """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit.
-
-    `timing` is held by whoever makes the target late on purpose: two at once would take each other's
-    lateness for their own where a target answers one request at a time.
-    """
+    """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit."""
 
     def __init__(self, client: WireClient, *, rate: float) -> None:
         self.client = client
         self.pace = Pace(rate)
         self.meter = Meter()
-        self.timing = asyncio.Lock()
+        self.delays = Delays()
         self._health: dict[Origin, _Health] = {}
 
     def health(self, origin: Origin) -> _Health:
@@ -178,7 +175,7 @@ class Channel:
         self._on_sent = on_sent
         self.target = target
         self.sessions = sessions
-        self.timing = sender.timing
+        self.delays = sender.delays
         self.needs_tokens: Request | None = None
         self.unique: Unique | None = None
         self.timeout = timeout
@@ -214,7 +211,10 @@ class Channel:
     async def send(
         self, request: Request, *, timeout: float | None = None, is_control: bool = False
     ) -> Reply:
-        """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone."""
+        """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone.
+
+        `timeout`, seconds, is for a request that makes the target late on purpose.
+        """
         if self.needs_tokens is not None and not is_control:
             await self.renew_tokens(self.needs_tokens)
         if self.unique is not None and not is_control:
@@ -245,6 +245,10 @@ class Channel:
                 if self._on_sent is not None:
                     self._on_sent("" if is_control else self.doing, request, 0)
                 failure = str(error)
+                if timeout is None and isinstance(error, TimeoutError) and self.delays.since(begin):
+                    await self.delays.ended()
+                    begin = time.monotonic()
+                    continue
                 await health.silent(failure)
                 break
             else:

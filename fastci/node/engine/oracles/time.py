@@ -77,7 +77,7 @@ def _in_proportion(samples: list[Sample]) -> bool:
 async def decide_time(probe: Probe, attack: Attack) -> results.Evidence | None:
     """Send `attack` with several delays; the evidence when the lateness follows them.
 
-    What follows the first late answer holds the run's `timing` lock.
+    What follows the first late answer is asked while nobody else measures.
     """
     if probe.point is None:
         return None
@@ -90,7 +90,8 @@ async def decide_time(probe: Probe, attack: Attack) -> results.Evidence | None:
                 probe.point, attack.template, attack.method, probe.markers.fresh(), probe.markers,
                 delay=str(delay),
             )  # fmt: skip
-            reply = await probe.channel.send(crafted.request, timeout=LONGEST_DELAY + ANSWER_TIMEOUT)
+            with probe.channel.delays.under_way():
+                reply = await probe.channel.send(crafted.request, timeout=LONGEST_DELAY + ANSWER_TIMEOUT)
             if not reply.response.status:
                 return None
             replies.append((crafted, reply))
@@ -99,7 +100,7 @@ async def decide_time(probe: Probe, attack: Attack) -> results.Evidence | None:
             except StopIteration as end:
                 return _evidence(end.value, replies) if end.value else None
             if len(replies) == 1:
-                await stack.enter_async_context(probe.channel.timing)
+                await stack.enter_async_context(probe.channel.delays.one)
 
 
 def _evidence(samples: list[Sample], replies: list[tuple[Attack, Reply]]) -> results.Evidence:
