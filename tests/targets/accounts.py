@@ -214,6 +214,18 @@ def register_repeating(request: Request) -> Response:
     return answer({"is_admin": False, **inputs(request)}, 201)
 
 
+def register_listed(request: Request) -> Response:
+    """Takes a role, and no other than those it knows."""
+    given = inputs(request)
+    if given["role"] not in ("", "customer", "admin"):
+        return answer({"error": "no such role"}, 400)
+    return answer({"id": 9, "role": given["role"] or "customer", "name": given["name"]}, 201)
+
+
+def register_customer(request: Request) -> Response:
+    return answer({"id": 9, "role": "customer", "name": inputs(request)["name"]}, 201)
+
+
 _CREDIT = {"credit": 0}
 
 
@@ -266,6 +278,7 @@ PAIRS = (
     ),
     _whole("idor-object", "the next number", person, person_own, get("/people/7", Cookie=_ANN)),
     _whole("mass-fields", "whatever is sent", register, register_named, _NEW),
+    _whole("mass-fields", "one of some values", register_listed, register_customer, _NEW),
     _whole("mass-fields", "whatever is sent, and kept", profile, register_repeating, _NEW),
     _whole("mass-fields", "not merely repeated", register, register_repeating, _NEW),
 )

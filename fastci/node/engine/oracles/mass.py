@@ -1,14 +1,14 @@
 """Oracle `mass`: a field that the request should not set is set by it.
 
 Which fields there are the target tells itself: members of its answer, named like a right or a balance, that
-the request does not send. Sent along with another value they must come back with just that, for two values. A
-field with a name made up must not come back, or the target merely repeats what it is sent; unless the
-recorded request, sent next, is answered with the value that was set: then it was kept.
+the request does not send. Sent along with another value they must come back with just that, twice. A field
+with a name made up must not come back, or the target merely repeats what it is sent; unless the recorded
+request, sent next, is answered with the value that was set: then it was kept.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -46,18 +46,16 @@ async def decide_mass(probe: Probe, attack: Attack) -> results.Evidence | None:
     if not told:
         return None
     for key, value in list(told.items())[:_MOST]:
-        shown: list[Reply] = []
-        for other in _others(value, probe):
-            reply = await probe.channel.send(_along(_fresh(probe, request, base), key, other))
-            if (key, other) not in [(k, _as(v, other)) for k, v in _members(reply.response)]:
+        for other in _others(value):
+            shown = [reply async for reply in _taken(probe, request, base, key, other)]
+            if len(shown) == 2:
                 break
-            shown.append(reply)
-        if len(shown) < 2:
+        else:
             continue
-        if await _repeats(probe, request, base) and not await _keeps(probe, request, base, key, value):
+        if await _repeats(probe, request, base) and not await _keeps(probe, request, base, key, other):
             continue
         return results.Evidence(
-            payload=f"{key}={_others(value, probe)[0]}",
+            payload=f"{key}={other}",
             matched=f"the field {key}, unknown to the recorded request, is set: the answer tells",
             attack=shown[0].exchange(),
             confirmation=shown[1].exchange(),
@@ -65,6 +63,15 @@ async def decide_mass(probe: Probe, attack: Attack) -> results.Evidence | None:
             notes=[f"the control does not send {key}; the target gives it the value {value!r} itself"],
         )
     return None
+
+
+async def _taken(probe: Probe, request: Request, base: Reply, key: str, value: Any) -> AsyncIterator[Reply]:
+    """The answers to the request with this field, sent twice, as long as they tell that it has the value."""
+    for _ in range(2):
+        reply = await probe.channel.send(_along(_fresh(probe, request, base), key, value))
+        if not _tells(reply.response, key, value):
+            return
+        yield reply
 
 
 async def _plain(probe: Probe, request: Request) -> Reply | None:
@@ -98,22 +105,24 @@ async def _repeats(probe: Probe, request: Request, base: Reply) -> bool:
 
 
 async def _keeps(probe: Probe, request: Request, base: Reply, key: str, value: Any) -> bool:
-    """Whether a field is still as it was set when the next request does not send it; for both values."""
-    for other in _others(value, probe):
-        await probe.channel.send(_along(_fresh(probe, request, base), key, other))
-        reply = await probe.channel.send(_fresh(probe, request, base))
-        if (key, other) not in [(k, _as(v, other)) for k, v in _members(reply.response)]:
-            return False
-    return True
+    """Whether a field is still as it was set when the next request does not send it."""
+    await probe.channel.send(_along(_fresh(probe, request, base), key, value))
+    reply = await probe.channel.send(_fresh(probe, request, base))
+    return _tells(reply.response, key, value)
 
 
-def _others(value: Any, probe: Probe) -> list[Any]:
-    """Two values of the same kind that the field does not have. Texts come from the seed, so they stay."""
+def _tells(response: Response, key: str, value: Any) -> bool:
+    """Whether a JSON answer says that the field has this value."""
+    return any(name == key and _as(found, value) == value for name, found in _members(response))
+
+
+def _others(value: Any) -> list[Any]:
+    """Values of the same kind that the field does not have; a field may take only some of them."""
     if isinstance(value, bool):
-        return [not value, not value]
+        return [not value]
     if isinstance(value, int | float):
-        return [int(value) + 7919, int(value) + 6101]
-    return ["admin", "user"] if value not in ("admin", "user") else ["manager", "editor"]
+        return [int(value) + 7919, int(value) + 1]
+    return [word for word in ("admin", "administrator", "manager", "premium") if word != value]
 
 
 def _as(value: Any, like: Any) -> Any:
