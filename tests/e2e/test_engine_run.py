@@ -79,6 +79,14 @@ def test_flaws_are_found_and_repaired_twins_are_not(tmp_path: Path):
     )
 
 
+def test_finding_is_as_sure_as_its_extension_says(tmp_path: Path):
+    with web_target(flawed) as target:
+        baselines = record_exchanges(target.origin, [request("GET", "/p?q=tea")])
+        unsure = XSS.replace("threat: 50", "threat: 50, confidence: firm")
+        outcome = run_engine(baselines, [unsure], tmp_path)
+    assert [finding.confidence for finding in outcome.run.findings] == ["firm"]
+
+
 def test_flaw_of_a_form_field_is_not_told_again_for_the_whole_body(tmp_path: Path):
     with web_target(lambda asked: page(asked.form.get("text", ""))) as target:
         baselines = record_exchanges(target.origin, [request("POST", "/say", "page=1&text=tea")])

@@ -20,13 +20,14 @@ _ANN, _BOB = ("sid=annssession1", "sid=bobssession2")
 _WHOLE = "*"
 
 
-def _person(name: str, cookie: str) -> Person:
-    return Person(names=frozenset({name}), example=get("/", Cookie=cookie), privileged=False)
+def _person(name: str, cookie: str, number: int) -> Person:
+    example = get("/", Cookie=cookie)
+    return Person(names=frozenset({name}), example=example, privileged=False, ids=frozenset({str(number)}))
 
 
 _COMPANY = Company(
-    sender=_person("ann@tea.example", _ANN),
-    others=(_person("bob@tea.example", _BOB),),
+    sender=_person("ann@tea.example", _ANN, 7),
+    others=(_person("bob@tea.example", _BOB, 8),),
     cookies=((b"sid", b" path=/"),),
 )
 
@@ -236,6 +237,30 @@ def profile(request: Request) -> Response:
     return answer({"id": 9, **given, **_CREDIT})
 
 
+_BASKETS = {4: 7, 5: 8}
+
+
+def _basket(*, checked: bool) -> Handler:
+    def handler(request: Request) -> Response:
+        who, number = _who(request), path_of(request).rpartition("/")[2]
+        if not who:
+            return _denied()
+        owner = _BASKETS.get(int(number)) if number.isdecimal() else None
+        if owner is None or (checked and _PEOPLE[owner] != who):
+            return answer({"error": "no such basket"}, 404)
+        return answer({"data": {"id": int(number), "coupon": None, "UserId": owner}})
+
+    return handler
+
+
+def basket_of_all(request: Request) -> Response:
+    """The same kind of object, which anybody may see."""
+    number = path_of(request).rpartition("/")[2]
+    if not number.isdecimal():
+        return answer({"error": "no such basket"}, 404)
+    return answer({"id": int(number), "user_id": 7 + int(number) % 2})
+
+
 def _whole(
     detect: str,
     flaw: str,
@@ -252,6 +277,7 @@ def _whole(
 
 _ACCOUNT = get("/account", Cookie=_ANN)
 _MAIL = _form("mail=ann2@tea.example")
+_AT_BASKET = get("/baskets/4", Cookie=_ANN)
 _NEW = post("/register", '{"name": "cleo"}', "application/json")
 
 PAIRS = (
@@ -277,6 +303,8 @@ PAIRS = (
         "idor-object", "another's session", order_for_all, order_for_owner, get("/orders/4711", Cookie=_ANN)
     ),
     _whole("idor-object", "the next number", person, person_own, get("/people/7", Cookie=_ANN)),
+    _whole("idor-owner", "the next number", _basket(checked=False), _basket(checked=True), _AT_BASKET),
+    _whole("idor-owner", "what is for all", _basket(checked=False), basket_of_all, _AT_BASKET),
     _whole("mass-fields", "whatever is sent", register, register_named, _NEW),
     _whole("mass-fields", "one of some values", register_listed, register_customer, _NEW),
     _whole("mass-fields", "whatever is sent, and kept", profile, register_repeating, _NEW),

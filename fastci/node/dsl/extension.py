@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
 from fastci.node.dsl.detect import Detection
@@ -33,6 +33,7 @@ METHODS = ("prefix", "postfix", "random", "replace")
 SEND_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "COPY", "DELETE", "LOCK", "UNLOCK",
                 "MOVE", "TRACE")  # fmt: skip
 TESTRUN = "testrun"
+Sure = Literal["confirmed", "firm", "tentative"]
 
 _ARRAY_INDEX = re.compile(r"_ARRAY_\d+")
 _MOST_INSIDE = 12
@@ -82,7 +83,7 @@ class Extension:
     With `inside` the payload is written at such points inside the point in turn, one after the other.
     `headers` are set, or added, in one test request each; such an extension needs no point.
     `needs` says what must be true of a point: "echo" where the payload only works if it is shown again.
-    `per` says what a finding is told for: a "route", or the "host" as a whole.
+    `per` says what a finding is told for: a "route", or the "host" as a whole; `confidence` how sure it is.
     `prolog` is written before the innermost XML document that the point lies in, as a declaration must be.
     """
 
@@ -107,6 +108,7 @@ class Extension:
     headers: tuple[tuple[tuple[str, str], ...], ...] = ()
     needs: str = ""
     per: str = "route"
+    confidence: Sure = "confirmed"
     kinds: frozenset[str] = frozenset()
     when: Limited | None = None
     sendings: tuple[Sending, ...] = ()

@@ -3,12 +3,12 @@
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from fastci.node.dsl.document import Document, is_null, items
-from fastci.node.dsl.extension import METHODS, SEND_METHODS, TESTRUN, Condition, Extension
+from fastci.node.dsl.extension import METHODS, SEND_METHODS, TESTRUN, Condition, Extension, Sure
 from fastci.node.dsl.looks import DetectReader
 from fastci.node.dsl.oracle import OracleUse
 from fastci.node.dsl.parts import Parts
@@ -27,6 +27,7 @@ SEND = ("method", "url", "headers", "body")
 KINDS = ("text", "number", "boolean", "null", "document", "raw")
 NEEDS = ("echo",)
 PER = ("route", "host")
+SURE = get_args(Sure)
 _THREAT = 50
 
 
@@ -141,12 +142,15 @@ class _Loader(Parts):
         def text(key: str, default: str) -> str:
             return (document.text(entries[key].value, key) if key in entries else "") or default
 
+        def one_of(key: str, words: tuple[str, ...]) -> str:
+            word = document.text(entries[key].value, key) if key in entries else words[0]
+            if word is not None and word not in words:
+                document.unknown(entries[key].value or entries[key].at, f"{key} is not", word, words)
+            return word or words[0]
+
         threat: int | None = _THREAT
         if "threat" in entries:
             threat = document.number(entries["threat"].value, "threat", 1, 100)
-        per = document.text(entries["per"].value, "per") if "per" in entries else "route"
-        if per not in (None, *PER):
-            document.unknown(entries["per"].value or entries["per"].at, "per is not", per, PER)
         cwe = facts.cwe if facts else ()
         if "cwe" in entries:
             numbers = [document.number(each, "cwe", 1, 99999) for each in items(entries["cwe"].value)]
@@ -155,7 +159,8 @@ class _Loader(Parts):
             "type": code or "",
             "title": text("title", stem),
             "threat": threat or _THREAT,
-            "per": per or "route",
+            "per": one_of("per", PER),
+            "confidence": one_of("confidence", SURE),
             "description": text("description", ""),
             "cwe": cwe,
             "remediation": text("remediation", facts.remediation if facts else ""),

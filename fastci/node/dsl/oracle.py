@@ -60,7 +60,7 @@ def read_oracle(document: Document, item: yaml.MappingNode) -> OracleUse | None:
 
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "access": {"tries": ("broken", "forwarded", "path", "method")},
-    "idor": {"ways": ("session", "neighbour")},
+    "idor": {"ways": ("session", "neighbour", "owner")},
     "jwt": {"ways": ("none", "unsigned", "weak-key", "embedded-key")},
 }
 OPTIONS: dict[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastci.node.dsl.detect import OOB_KINDS
 from fastci.node.dsl.extension import METHODS, SEND_METHODS
-from fastci.node.dsl.loader import GENERATE, KINDS, NEEDS, PER, SECTIONS, SEND
+from fastci.node.dsl.loader import GENERATE, KINDS, NEEDS, PER, SECTIONS, SEND, SURE
 from fastci.node.dsl.looks import DETECT, RESPONSE
 from fastci.node.dsl.oracle import OPTIONS, ORACLES, WORDS
 from fastci.node.dsl.places import PLACES
@@ -116,6 +116,7 @@ _META: Schema = {
     "remediation": _SCALAR,
     "cwe": _many({"type": "integer", "minimum": 1, "maximum": 99999}),
     "per": _words(PER),
+    "confidence": _words(SURE),
 }
 _GENERATE: Schema = {
     "payload": {**_many(_SCALAR), "description": "one test request for each, and for each method"},

@@ -1,6 +1,7 @@
 """From what was found at single baselines to the findings of a run: each flaw once, with all its places."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from fastci import results
 from fastci.node.engine.check import Check, Found
@@ -28,6 +29,9 @@ def merge_findings(checks: Sequence[Check]) -> tuple[list[results.Finding], dict
     return findings, ids
 
 
+_SURE = get_args(results.Confidence)
+
+
 def _key(check: Check, found: Found) -> _Key:
     method = check.item.place.method if found.route != "*" else "*"
     return (found.extension.type, str(check.item.target.origin), method, found.route, found.point)
@@ -49,7 +53,7 @@ def _finding(number: str, group: Sequence[tuple[Check, Found]]) -> results.Findi
         description=extension.description,
         point=first.point,
         route=first.route,
-        confidence=first.confidence,
+        confidence=min((found.confidence for _, found in group), key=_SURE.index),
         evidence=first.evidence,
         places=places,
         cwe=list(extension.cwe or (facts.cwe if facts else ())),

@@ -4,11 +4,12 @@ A login gives out a cookie or a token; what later requests carry of these says w
 as far as the record has been read: two runs on one record know the same.
 """
 
+import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from fastci.node.engine.coding import decoded_body
+from fastci.node.engine.coding import decoded_body, json_members
 from fastci.node.engine.scope import Scope
 from fastci.node.message import Field, Origin, Request
 from fastci.node.points import list_points
@@ -21,6 +22,7 @@ _AGAINST_FORGERY = re.compile(rb"csrf|xsrf", re.I)
 _PASSWORD = re.compile(r"(?:^|_)\w*(?:pass(?:word|wd|phrase)?|pwd)\w*_value$", re.I)
 _SECRET = re.compile(r"pass|pwd|secret|token|csrf|xsrf|nonce|otp|pin(?:$|_)|code", re.I)
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/=%-]{16,4096}")
+_ID = re.compile(r"sub|uid|(?:user|account|customer|member|owner)?_?id", re.I)
 _PRIVILEGED = re.compile(r"admin|root|super|staff|manager|operator|moderator|support|owner", re.I)
 _SHORTEST_NAME = 3
 _MOST = 200
@@ -31,12 +33,14 @@ _LARGEST = 64 << 10
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
     """A login of the record. `names` is what it says of itself (user name, mail address; lower case),
-    `example` a request with its credentials, `privileged` whether it looks like one who may do more.
+    `example` a request with its credentials, `privileged` whether it looks like one who may do more,
+    `ids` what the answer to the login, or the token that it gave, says is its id.
     """
 
     names: frozenset[str]
     example: Request
     privileged: bool
+    ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,7 @@ class People:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._names: dict[tuple[Origin, bytes], frozenset[str]] = {}
+        self._ids: dict[tuple[Origin, frozenset[str]], frozenset[str]] = {}
         self._known: dict[tuple[Origin, frozenset[str]], Person] = {}
         self._cookies: dict[Origin, dict[bytes, bytes]] = {}
 
@@ -70,6 +75,7 @@ class People:
         if baseline.response.status < 400 and (names := _login_names(request)):
             given += _TOKEN.findall(decoded_body(baseline.response)[:_LARGEST])
             given += list(carried(request))
+            self._ids[origin, names] = _ids_in(decoded_body(baseline.response)[:_LARGEST], given)
             for value in given:
                 if len(value) >= 8 and len(self._names) < _MOST_VALUES:
                     self._names[origin, value] = names
@@ -78,7 +84,8 @@ class People:
             privileged = any(_PRIVILEGED.search(name) for name in found) or b"admin" in request.target.lower()
             if known is None or (privileged and not known.privileged):
                 example = known.example if known else self._scope.request(baseline)
-                person = Person(names=found, example=example, privileged=privileged)
+                ids = self._ids.get((origin, found), frozenset())
+                person = Person(names=found, example=example, privileged=privileged, ids=ids)
                 self._known[origin, found] = person
 
     def company(self, origin: Origin, request: Request) -> Company:
@@ -125,6 +132,24 @@ def carried(request: Request) -> Iterator[bytes]:
                 yield pair.partition(b"=")[2].strip()
         elif is_credential(field):
             yield field.value.rpartition(b" ")[2].strip()
+
+
+def _ids_in(body: bytes, given: Iterable[bytes]) -> frozenset[str]:
+    """The ids of a person in the JSON answer to a login, and in the claims of the tokens it gave."""
+    texts = (body, *map(_claims, given))
+    members = (member for text in texts for member in json_members(text))
+    return frozenset(str(value) for key, value in members if _ID.fullmatch(key) and value != "")
+
+
+def _claims(token: bytes) -> bytes:
+    """The claims of a JSON Web Token, empty where a value is none."""
+    parts = token.split(b".")
+    if len(parts) != 3:
+        return b""
+    try:
+        return base64.urlsafe_b64decode(parts[1] + b"=" * (-len(parts[1]) % 4))
+    except ValueError:
+        return b""
 
 
 def _login_names(request: Request) -> frozenset[str]:

@@ -473,7 +473,9 @@ class CheckRunner:
 
     def _found(self, extension: Extension, point: str, evidence: results.Evidence) -> Found:
         route = self._check.item.route if extension.per == "route" else "*"
-        return Found(extension=extension, point=point, route=route, evidence=evidence)
+        return Found(
+            extension=extension, point=point, route=route, evidence=evidence, confidence=extension.confidence
+        )  # fmt: skip
 
     def _add(self, found: Found) -> None:
         self._check.found.append(found)

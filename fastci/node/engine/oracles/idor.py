@@ -2,16 +2,18 @@
 
 Way `session`: the recorded answer holds personal data, and another person of the record gets just the same
 with credentials of their own. Way `neighbour`: the answer holds the sender's own mail address, and with
-another id in the address it holds somebody else's. Without credentials both must be refused, and people who
-look as if they may see everything (administrators) prove nothing.
+another id in the address it holds somebody else's. Way `owner`: the same, told by the id of the owner that
+the answer names; whether members may see each other's objects there, a person has to say. Without
+credentials all must be refused, and people who look as if they may see everything (administrators) prove
+nothing.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 
 from fastci import results
 from fastci.node.dsl import Attack
-from fastci.node.engine.coding import decoded_body
+from fastci.node.engine.coding import decoded_body, json_members
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.likeness import Likeness
 from fastci.node.engine.people import Person, carried, sent_by, without_credentials
@@ -26,6 +28,7 @@ _PERSONAL = re.compile(
     rb"|ssn|birth_?(?:day|date)|date_of_birth|passport|secret|password\w*)[\"'<]?\s*(?:[:=]|</)",
     re.I,
 )
+_OWNER = re.compile(r"owner|(?:owner|user|account|customer|member|tenant)_?id", re.I)
 _NUMBER = re.compile(rb"\d{1,12}")
 _STEPS = (-1, 1, 2)
 _MOST_OTHERS = 3
@@ -42,7 +45,7 @@ async def decide_idor(probe: Probe, attack: Attack) -> results.Evidence | None:
     if not 200 <= control.response.status < 300:
         return None
     for way in probe.extension.oracle_options["ways"]:
-        evidence = await (_by_session if way == "session" else _by_neighbour)(probe, request)
+        evidence = await _WAYS[way](probe, request)
         if evidence is not None:
             return evidence
     return None
@@ -82,23 +85,35 @@ async def _by_session(probe: Probe, request: Request) -> results.Evidence | None
 async def _by_neighbour(probe: Probe, request: Request) -> results.Evidence | None:
     assert probe.company.sender is not None
     own = {name.encode() for name in probe.company.sender.names if "@" in name}
-    if not own or not own & _mails(probe.control.response):
+    return await _next_to(probe, request, own, _mails)
+
+
+async def _by_owner(probe: Probe, request: Request) -> results.Evidence | None:
+    assert probe.company.sender is not None
+    own = {value.encode() for value in probe.company.sender.ids}
+    return await _next_to(probe, request, own, _owners) if _owners(probe.control.response) <= own else None
+
+
+async def _next_to(
+    probe: Probe, request: Request, own: Set[bytes], told: Callable[[Response], frozenset[bytes]]
+) -> results.Evidence | None:
+    """With another number in the address the answer tells somebody else. `told` is whom an answer tells."""
+    here = told(probe.control.response)
+    if not own & here:
         return None
-    bare: Response | None = None
     for point, value in _neighbours(request):
         changed = point.write(value)
         reply = await probe.channel.send(changed)
-        foreign = _mails(reply.response) - _mails(probe.control.response)
+        foreign = told(reply.response) - here
         if (
             reply.response.status != probe.control.response.status
             or not foreign
-            or own & _mails(reply.response)
+            or own & told(reply.response)
         ):
             continue
         anonymous = await probe.channel.send(without_credentials(changed))
-        bare = anonymous.response
         again = await probe.channel.send(changed)
-        if not _mails(bare) & foreign and foreign <= _mails(again.response):
+        if not told(anonymous.response) & foreign and foreign <= told(again.response):
             whose = sorted(foreign)[0].decode("latin-1")
             return results.Evidence(
                 payload=value.decode("latin-1"),
@@ -111,12 +126,21 @@ async def _by_neighbour(probe: Probe, request: Request) -> results.Evidence | No
     return None
 
 
+_WAYS = {"session": _by_session, "neighbour": _by_neighbour, "owner": _by_owner}
+
+
 def _named(person: Person) -> str:
     return ", ".join(sorted(person.names))
 
 
 def _mails(response: Response) -> frozenset[bytes]:
     return frozenset(mail.lower() for mail in _MAIL.findall(decoded_body(response)))
+
+
+def _owners(response: Response) -> frozenset[bytes]:
+    """Ids of whom objects of a JSON answer belong to."""
+    members = json_members(decoded_body(response))
+    return frozenset(str(value).encode() for name, value in members if _OWNER.fullmatch(name))
 
 
 def _points_at_an_object(request: Request) -> bool:

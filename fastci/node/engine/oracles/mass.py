@@ -8,13 +8,13 @@ request, sent next, is answered with the value that was set: then it was kept.
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from fastci import results
 from fastci.node.dsl import Attack
-from fastci.node.engine.coding import decoded_body
+from fastci.node.engine.coding import decoded_body, json_members
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.sender import Reply
 from fastci.node.message import Request, Response
@@ -28,7 +28,6 @@ _RIGHTS = re.compile(
 )
 _MAIL_OR_NAME = re.compile(r"user|name|mail|login|title|nick", re.I)
 _MOST = 4
-_DEEPEST = 4
 
 
 async def decide_mass(probe: Probe, attack: Attack) -> results.Evidence | None:
@@ -41,7 +40,9 @@ async def decide_mass(probe: Probe, attack: Attack) -> results.Evidence | None:
         return None
     sent = _fields(request) or {}
     told = {
-        key: value for key, value in _members(base.response) if _RIGHTS.fullmatch(key) and key not in sent
+        key: value
+        for key, value in json_members(decoded_body(base.response))
+        if _RIGHTS.fullmatch(key) and key not in sent
     }
     if not told:
         return None
@@ -113,7 +114,9 @@ async def _keeps(probe: Probe, request: Request, base: Reply, key: str, value: A
 
 def _tells(response: Response, key: str, value: Any) -> bool:
     """Whether a JSON answer says that the field has this value."""
-    return any(name == key and _as(found, value) == value for name, found in _members(response))
+    return any(
+        name == key and _as(found, value) == value for name, found in json_members(decoded_body(response))
+    )
 
 
 def _others(value: Any) -> list[Any]:
@@ -147,22 +150,3 @@ def _along(request: Request, key: str, value: Any) -> Request:
         return request.with_body(json.dumps(fields).encode())
     plain = value if not isinstance(value, bool) else str(value).lower()
     return request.with_body(request.body + b"&" + urlencode({key: plain}).encode())
-
-
-def _members(response: Response) -> Iterator[tuple[str, Any]]:
-    """Names and plain values in a JSON answer."""
-    try:
-        data = json.loads(decoded_body(response))
-    except (ValueError, RecursionError):
-        return
-    waiting = [(data, _DEEPEST)]
-    while waiting:
-        found, depth = waiting.pop()
-        if isinstance(found, dict):
-            for key, value in found.items():
-                if isinstance(value, dict | list):
-                    waiting.append((value, depth - 1)) if depth else None
-                elif value is not None:
-                    yield key, value
-        elif isinstance(found, list):
-            waiting += [(each, depth - 1) for each in found[:20]] if depth else []

@@ -101,6 +101,10 @@ BROKEN = [
     (VALID + "detecd: [response]", "2:1: an extension has no 'detecd'; did you mean detect?; allowed: "),
     (VALID + "detecd: [response]", "1:1: the section detect is missing"),
     ("detect: [response]", "1:1: the section meta-info is missing"),
+    (
+        "meta-info: {type: rce, confidence: firmly}\ndetect: [response]",
+        "1:36: confidence is not 'firmly'; did you mean firm?; allowed: confirmed, firm, tentative",
+    ),
     ("meta-info: {threat: 5}\ndetect: [response]", "1:12: meta-info has no type"),
     (
         "meta-info: {type: rce, threat: 101}\ndetect: [response]",

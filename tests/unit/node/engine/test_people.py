@@ -1,5 +1,7 @@
 """Whose a recorded request is, and who else the record knows."""
 
+import base64
+
 from fastci.node.engine.people import People, sent_by, without_credentials
 from fastci.node.engine.scope import Scope
 from fastci.node.message import Field, Origin, Request, Response
@@ -45,6 +47,19 @@ def test_sender_is_who_logged_in_with_what_the_request_carries():
     assert company.sender.names == {"ann"}
     assert [person.names for person in company.others] == [{"bob"}]
     assert dict(company.cookies)[b"sid"] == b" path=/; samesite=lax"
+
+
+def test_ids_are_what_the_login_answers_and_what_its_token_claims():
+    claims = (
+        base64.urlsafe_b64encode(b'{"sub": "u-17", "data": {"id": 4, "role": "x"}}').rstrip(b"=").decode()
+    )
+    token = f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2lnbmF0dXJlLW9mLWl0"
+    company = people(
+        exchange(1, "POST", "/login", "user=ann&password=x", said=f'{{"token": "{token}", "user_id": 9}}'),
+        exchange(2, "GET", "/orders", Authorization=f"Bearer {token}"),
+    ).company(ORIGIN, exchange(3, "GET", "/orders", Authorization=f"Bearer {token}").request)
+    assert company.sender is not None
+    assert company.sender.ids == {"u-17", "4", "9"}
 
 
 def test_request_without_credentials_has_no_sender():
