@@ -153,8 +153,8 @@ def reasons_of(routes: Sequence[RouteCoverage]) -> list[Reason]:
             if cell.state != "tested" and cell.reason and point != WHOLE:
                 numbers[cell.state, reason_text(cell.reason)] += 1
         for check in route.checks:
-            note = route.notes.get(check.baseline, "")
-            if note and not check.requests:
-                numbers["failed" if check.error else "skipped", reason_text(note)] += 1
+            whole = next((row for row in check.coverage if (row.point, row.type) == (WHOLE, WHOLE)), None)
+            if whole and whole.reason and not check.requests:
+                numbers["failed" if check.error else whole.state, reason_text(whole.reason)] += 1
     common = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     return [Reason(kind=kind, text=text, number=number) for (kind, text), number in common[:_MOST_REASONS]]

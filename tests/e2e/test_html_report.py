@@ -12,7 +12,7 @@ from made_runs import judged_run
 from report_browser import CHROMIUM, Browser, Page
 
 from fastci.reports import redacted
-from fastci.results import parse_document
+from fastci.results import BaselineCheck, PointCoverage, parse_document
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = os.environ.get("FAST_REQUIRE_CHROMIUM") == "1"
@@ -295,6 +295,94 @@ def test_matrix_tells_tested_skipped_and_why_and_leads_to_the_finding(page, samp
     assert why[1:] == ["1 the value is not XML", "2 a number cannot hold it"]
     page.run("document.querySelector('.route[open] td.found a').click()")
     page.until("document.querySelector('#f0').open")
+
+
+def test_matrix_tells_budget_duplicate_truncated_policy_and_other_protocols(page, sample):
+    def row(point, kind, state, requests=0, reason=""):
+        return PointCoverage(point=point, type=kind, state=state, requests=requests, reason=reason)
+
+    def check(number, route, *rows, **changes):
+        facts = {"baseline": f"bl_{number}", "method": "GET", "url": f"http://shop.test{route}"}
+        facts |= {"route": route, "state": "passed", "requests": sum(row.requests for row in rows)}
+        return BaselineCheck(**facts | changes, coverage=list(rows))
+
+    policy = "the policy leaves this route out (route 2)"
+    switched = "the connection was switched to another protocol, as WebSocket does"
+    checks = [
+        check(
+            1, "/search", row("GET_q_value", "xss", "tested", 7),
+            row("GET_q_value", "sqli", "skipped", 0, "the test set ended before it was tried"),
+            row("GET_n_value", "xss", "skipped", 0, "the policy leaves this point out"),
+            row("GET_n_value", "sqli", "impossible", 0, "no extension of this type applies here"),
+            row("HEADER_X_value", "xss", "failed", 2, "Connection failed: the target closed it"),
+        ),
+        check(2, "/other", row("*", "*", "skipped", 0, "duplicate of bl_1: same route, points and answer")),
+        check(3, "/upload", row("*", "*", "skipped", 0, "its body was longer than what is recorded")),
+        check(4, "/admin", row("*", "*", "skipped", 0, policy)),
+        check(5, "/live", row("*", "*", "impossible", 0, switched)),
+    ]  # fmt: skip
+    seen = {"upgrade shop.test": 3, "tunnel grpc.test": 2, "tls-rejected pay.test": 1}
+    page.open(replace(sample, findings=[], checks=checks, seen=seen))
+    page.run("document.querySelectorAll('.route > summary').forEach((one) => one.click())")
+    page.until("!document.querySelector('.route > .body:empty')")
+    read = """[...document.querySelectorAll('.route')].map((route) => [
+      route.querySelector('code').textContent,
+      [...route.querySelectorAll('.matrix tr')].map((row) => [...row.children].map(
+        ({ textContent, className }) => textContent + (className && textContent ? '/' + className : ''))),
+      [...route.querySelectorAll('.why li')].map((one) => one.textContent),
+      route.querySelector('.said') ? route.querySelector('.said').textContent : '',
+    ])"""
+    routes = {name: (cells, why, said) for name, cells, why, said in page.run(read)}
+    cells, why, _ = routes["GET /search"]
+    assert cells == [
+        ["", "sqli", "xss"],
+        ["query q", "–1/skipped", "7/tested"],
+        ["query n", "×2/impossible", "–3/skipped"],
+        ["header X", "", "!4/failed"],
+    ]
+    assert why[1:] == [
+        "1 the test set ended before it was tried", "2 no extension of this type applies here",
+        "3 the policy leaves this point out", "4 Connection failed: the target closed it",
+    ]  # fmt: skip
+    for number, route, sign in ((1, "other", "–"), (2, "upload", "–"), (3, "admin", "–"), (4, "live", "×")):
+        cells, why, said = routes[f"GET /{route}"]
+        reason = checks[number].coverage[0].reason
+        assert (cells[1][1][0], said) == (sign, reason), route
+        assert why[-1] == f"1 {reason}"
+    unseen = (
+        "[...document.querySelectorAll('.unseen')].map((one) => one.textContent.replace(/\\s+/g, ' ').trim())"
+    )
+    assert page.run(unseen) == [
+        "connection of a client that did not trust the certificate pay.test1 ×not recorded",
+        "connection passed through untouched: not HTTP/1.1, as gRPC, or asked to be left alone grpc.test"
+        "2 ×not possible to test",
+        "connection switched to another protocol, as WebSocket does shop.test3 ×not possible to test",
+    ]
+    read = """[...document.querySelectorAll('.reasons li')].map(
+      (one) => [one.querySelector('.key').className, one.querySelector('.link').textContent])"""
+    assert ["key fill-impossible", switched] in page.run(read)
+    page.run("document.querySelector('.chip[data-cells=impossible]').click()")
+    shown = "[...document.querySelectorAll('.route:not([hidden]) code')].map((one) => one.textContent)"
+    assert sorted(page.run(shown)) == ["GET /live", "GET /search"]
+    assert page.faults() == []
+
+
+def test_page_without_scripts_shows_every_finding_its_proof_and_how_to_repeat_it(page, sample):
+    run = judged_run(sample)
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    page.open(run)
+    assert len(shown_titles(page)) == len(run.findings) + len(run.accepted)
+    seen = "(one) => one.checkVisibility()"
+    assert page.run(f"[...document.querySelectorAll('.tools, #theme, .columns')].some({seen})") is False
+    notes = f"[...document.querySelectorAll('noscript p')].filter({seen}).length"
+    assert page.run(notes) == 2
+    page.call("Page.bringToFront")
+    page.run("document.querySelector('#f0 > summary').click()")
+    text = page.run("document.querySelector('#f0').innerText")
+    worst = max(run.findings, key=lambda one: one.threat)
+    for fact in (worst.title, worst.evidence.payload, worst.evidence.matched, worst.curl):
+        assert fact in text
+    assert page.faults() == []
 
 
 def test_judged_run_shows_gate_and_standing_and_hides_what_is_accepted(page, sample):

@@ -84,6 +84,9 @@ class Item:
         return place_of(self.baseline, self.target)
 
 
+_SWITCHED = "the connection was switched to another protocol, as WebSocket does"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
     """A baseline that is not tested. `failed`: it should be, and `reason` is an error."""
@@ -98,7 +101,8 @@ class Skipped:
 
     def check(self) -> results.BaselineCheck:
         """In the results it counts as passed, without a request and with the reason in its coverage."""
-        row = results.PointCoverage(point="*", type="*", state="skipped", reason=self.reason)
+        state: results.PointState = "impossible" if self.reason == _SWITCHED else "skipped"
+        row = results.PointCoverage(point="*", type="*", state=state, reason=self.reason)
         return results.BaselineCheck(
             baseline=self.baseline, method=self.method, url=self.url, route=self.route, test=self.test,
             state="tech_failed" if self.failed else "passed", error=self.reason if self.failed else "",
@@ -168,7 +172,7 @@ class Plan:
         if baseline.truncated:
             return "its body was longer than what is recorded (FAST_MAX_BODY)"
         if baseline.response.status == 101:
-            return "the connection was switched to another protocol"
+            return _SWITCHED
         path = baseline.request.target.partition(b"?")[0].decode("latin-1").lower()
         ending = next((e for e in self._excluded if path.endswith(e)), "")
         return f"FILE_EXTENSIONS_TO_EXCLUDE names {ending[1:]}" if ending else ""

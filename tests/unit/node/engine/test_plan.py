@@ -127,6 +127,12 @@ def test_duplicates_stay_when_they_are_wanted():
     assert outcomes(plan(baselines, skip=False)) == ["READ", "READ"]
 
 
+def test_left_out_baseline_counts_as_skipped_but_one_of_another_protocol_as_impossible():
+    baselines = record((request("GET", "/ws"), response(101)), (request("GET", "/a.png"), response()))
+    left_out = [v.check() for _, v in plan(baselines, excluded=("png",)).read() if isinstance(v, Skipped)]
+    assert [check.coverage[0].state for check in left_out] == ["impossible", "skipped"]
+
+
 def test_truncated_switched_and_excluded_baselines_are_left_out_with_the_reason():
     assert "FAST_MAX_BODY" in outcomes(plan(record((request("GET", "/"), response()), truncated=True)))[0]
     assert "protocol" in outcomes(plan(record((request("GET", "/ws"), response(101)))))[0]
