@@ -624,3 +624,18 @@ def test_run_that_takes_longer_than_allowed_has_failed(tmp_path: Path):
     assert outcome.run.state == "failed"
     assert not outcome.run.complete
     assert "FAST_RUN_TIMEOUT=1 s" in " ".join(outcome.run.messages)
+
+
+def test_fingerprints_survive_another_host_other_ids_and_another_order(tmp_path: Path):
+    def asked_for(order: int, item: str) -> list[str]:
+        found = [f"/items/{item}?q=tea", "/p?q=tea&id=5", f"/users/{item}/orders?n=1&q=x"]
+        return found[::order]
+
+    fingerprints = []
+    for order, item in ((1, "17"), (-1, "4c1f7a52-9f0e-4b7a-8d8c-0f3f1f8f2a11")):
+        with web_target(flawed) as target:
+            asked = [request("GET", address) for address in asked_for(order, item)]
+            outcome = run_engine(record_exchanges(target.origin, asked), [XSS, SQL_ERROR], tmp_path)
+        fingerprints.append({(f.type, f.fingerprint) for f in outcome.run.findings})
+    assert fingerprints[0] == fingerprints[1]
+    assert [kind for kind, _ in sorted(fingerprints[0])] == ["sqli", "xss", "xss", "xss"]

@@ -1,3 +1,4 @@
+import datetime
 import json
 import re
 
@@ -237,6 +238,35 @@ def test_findings_accept_list_and_forget_decide_the_next_verdict(tmp_path, monke
     assert re.search(rf"{one.fingerprint[:12]} +accepted +HIGH", capsys.readouterr().out)
     assert status_of("findings", "forget", one.fingerprint) == 0
     assert status_of("report", path) == 1
+
+
+def test_expired_entry_counts_again_and_one_that_was_mended_is_reported_absent(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, mended = made_runs.finding(), made_runs.finding(point="GET_r_value")
+    path = written(tmp_path / "r.json", made_runs.run(one))
+    today = datetime.datetime.now(datetime.UTC).date()
+
+    def judged(days):
+        last = (today + datetime.timedelta(days=days)).isoformat()
+        known = [
+            {"fingerprint": one.fingerprint, "reason": "VPN only", "owner": "shop", "expires": last},
+            {"fingerprint": mended.fingerprint, "reason": "waits", "owner": "shop", "where": "sqli GET /a"},
+        ]
+        (tmp_path / "known.yml").write_text(json.dumps({"findings": known}))
+        status = status_of("report", path, "--known-findings", "known.yml")
+        latest = tmp_path / ".fast" / "latest"
+        texts = {name: (latest / name).read_text() for name in ("report.txt", "summary.md", "report.html")}
+        assert all("absent" in text and "sqli GET /a" in text for text in texts.values())
+        return status, texts["report.txt"], texts["report.html"]
+
+    # The day may change between the two clocks: a day on either side is far enough from midnight.
+    status, txt, page = judged(1)
+    assert status == 0
+    assert "accepted: HIGH t: GET /a, GET_q_value: VPN only (shop, until" in txt
+    status, txt, page = judged(-1)
+    assert status == 1
+    assert "was accepted: VPN only" in txt
+    assert "acceptance expired" in page
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,13 +147,13 @@ def test_unknown_record_names_known_ones(workspace: Path):
     assert caught.value.why == "known records: rec_0001"
 
 
-def kept(workspace: Path, *exchanges: tuple[str, str, str]) -> str:
+def kept(workspace: Path, *exchanges: tuple[str, str, str], host: str = "shop.test") -> str:
     """A record of requests (start line, further head lines) and the heads of their answers."""
     recorder = Store(workspace).create("made")
     for start, head, answer in exchanges:
-        request = parse_request(f"{start} HTTP/1.1\r\nHost: shop.test\r\n{head}\r\n".encode())
+        request = parse_request(f"{start} HTTP/1.1\r\nHost: {host}\r\n{head}\r\n".encode())
         response = parse_response(f"HTTP/1.1 {answer}\r\n\r\n".encode(), b"")
-        recorder.add(ORIGIN, request, response, started=1.0, duration=0.1)
+        recorder.add(replace(ORIGIN, host=host), request, response, started=1.0, duration=0.1)
     recorder.close()
     return recorder.id
 
@@ -177,6 +178,24 @@ def test_diff_tells_what_appeared_and_vanished_between_two_records(workspace: Pa
     lines = call(workspace, "diff", "rec_0002", "rec_0001").output.splitlines()
     assert "routes: 1 appeared, 3 vanished" in lines
     assert "  + GET /old" in lines
+
+
+def test_diff_tells_hosts_and_routes_that_were_opened_and_closed(workspace: Path):
+    cookie, bearer = "Cookie: sid=1\r\n", "Authorization: Bearer t\r\n"
+    kept(workspace, ("GET /export", cookie, "200 OK"), ("GET /docs", "", "200 OK"), ("GET /a", "", "200 OK"))
+    kept(
+        workspace, ("GET /export", "", "200 OK"), ("GET /docs", bearer, "200 OK"), ("GET /a", "", "401 No"),
+        host="stage.test",
+    )  # fmt: skip
+    told = json.loads(call(workspace, "diff", "rec_0001", "rec_0002", "--json").output)
+    assert told["hosts"] == {"appeared": ["stage.test"], "vanished": ["shop.test"]}
+    assert told["routes"] == {"appeared": [], "vanished": []}
+    assert told["open_routes"] == {"appeared": ["GET /export"], "vanished": ["GET /a", "GET /docs"]}
+    lines = call(workspace, "diff", "rec_0001", "rec_0002").output.splitlines()
+    assert lines[:3] == ["hosts: 1 appeared, 1 vanished", "  + stage.test", "  - shop.test"]
+    assert lines[-4:] == [
+        "open routes: 1 appeared, 2 vanished", "  + GET /export", "  - GET /a", "  - GET /docs",
+    ]  # fmt: skip
 
 
 def test_diff_takes_a_record_file_of_another_workspace(workspace: Path, tmp_path: Path):
