@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastci.node.dsl.markers import Markers
-from fastci.node.message import Request, quick
+from fastci.node.message import Request, maker, quick
 
 EXCERPT = 300
 """Characters of an excerpt at most."""
@@ -29,6 +29,9 @@ class Attack:
     point: str
     markers: Markers
     make: Callable[[Markers], "Attack"] = field(repr=False, compare=False)
+
+
+make_attack = maker(Attack)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks
+from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks, make_attack
 from fastci.node.dsl.detect import Detection
 from fastci.node.dsl.markers import Markers, MarkerSource
 from fastci.node.dsl.oracle import WHOLE
@@ -247,7 +247,7 @@ class Extension:
         request = point.write(value, raw=self.raw)
         if self.prolog and template in self.payloads:
             request = with_prolog(request, point.name, encode(fresh.fill(self.prolog)))
-        return Attack(
+        return make_attack(
             request=request, payload=payload, template=template, method=method,
             point=point.name, markers=fresh,
             make=partial(self._written, point, template, method, at, delay),

@@ -39,7 +39,6 @@ class Markers:
 
     def __init__(
         self,
-        *,
         text: str,
         domain: str = "",
         hears: bool = True,
@@ -132,8 +131,8 @@ class MarkerSource:
         """Markers that were not given before."""
         text = self._word(_TEXT_LENGTH)
         if not self._callback:
-            return Markers(text=text, domain=f"{text}.invalid", hears=False)
-        return Markers(text=text, domain=self._callback.replace("*", self._word(_TOKEN_LENGTH)))
+            return Markers(text, f"{text}.invalid", False)
+        return Markers(text, self._callback.replace("*", self._word(_TOKEN_LENGTH)))
 
     def place(self, length: int) -> int:
         """A position in a value of this length, for the method `random`."""

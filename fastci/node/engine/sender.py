@@ -14,7 +14,7 @@ from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
 from fastci.node.engine.sessions import Sessions
 from fastci.node.engine.unique import Unique
-from fastci.node.message import Field, Origin, Request, Response, quick
+from fastci.node.message import Field, Origin, Request, Response, maker, quick
 
 EVIDENCE_LIMIT = 64 << 10
 """Bytes of a response that a report keeps."""
@@ -56,6 +56,9 @@ class Reply:
             status=self.response.status,
             elapsed=round(self.elapsed, 4),
         )
+
+
+_make_reply = maker(Reply)
 
 
 class Meter:
@@ -259,7 +262,7 @@ class Channel:
                 health.silences = 0
                 if is_control or health.sample is None:
                     health.sample = (data, method)
-                return Reply(sent=data, response=response, elapsed=elapsed)
+                return _make_reply(sent=data, response=response, elapsed=elapsed)
         waited = time.monotonic() - begin
         return Reply(sent=data, response=Response(status=0), elapsed=waited, failure=failure)
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fastci.node.message import Response, parse_fields
+from fastci.node.message import Response, maker, parse_fields
 
 _STATUS_LINE = re.compile(rb"(HTTP/[^ \t\r\n]*)[ \t]+([0-9]{3}) ?([^\r\n]*)")
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -91,8 +91,11 @@ def read_at_once(data: bytes, *, method: bytes, limit: int) -> Answer | None:
     return None if method == b"HEAD" or len(data) > limit else _memory.answer(data)
 
 
+_make_response = maker(Response)
+
+
 def _with_body(head: Response, body: bytes) -> Response:
-    return Response(
+    return _make_response(
         status=head.status, reason=head.reason, version=head.version, fields=head.fields, body=body
     )
 
