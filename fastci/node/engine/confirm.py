@@ -6,13 +6,13 @@ rule 2).
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource, Match, NoCallbacks
 from fastci.node.engine.control import is_login
-from fastci.node.engine.hearing import Ear
+from fastci.node.engine.hearing import Ear, Waiting
 from fastci.node.engine.people import Company
 from fastci.node.engine.sender import Channel, Reply
 from fastci.node.message import Request, Response
@@ -70,15 +70,17 @@ class Probe:
         """Send an attack and look at its answer, then at where it redirects, then at the observers."""
         return await self.look(attack, await self.send(attack, is_control=is_control))
 
-    async def send(self, attack: Attack, *, number: int = 0, is_control: bool = False) -> Reply:
+    def send(self, attack: Attack, *, number: int = 0, is_control: bool = False) -> Awaitable[Reply]:
         """Send an attack.
 
         Where callbacks are heard it stays known as the `number`-th of its extension at this point, or as one
         that makes no candidate (`is_control`).
         """
         if self.ear is None or not attack.markers.hears:
-            return await self.channel.send(attack.request)
-        waiting = self.ear.expect(attack, number, is_control=is_control)
+            return self.channel.send(attack.request)
+        return self._send_heard(attack, self.ear.expect(attack, number, is_control=is_control))
+
+    async def _send_heard(self, attack: Attack, waiting: Waiting) -> Reply:
         reply = await self.channel.send(attack.request)
         waiting.ended = time.monotonic()
         return reply

@@ -14,6 +14,7 @@ from fastci.node.message import Response
 Feature = tuple[bytes, int]
 
 _PIECE = re.compile(rb"<?[^<>\n,{}\[\]\"]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 _LARGEST = 256 << 10
 _REFUSING = frozenset({401, 403, 407, 419, 440})
 _ALIKE = 0.95
@@ -33,7 +34,7 @@ def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[
         for spelling in spellings(text):
             stripped = stripped.replace(spelling, b"")
     pieces = _pieces_of(whole)
-    if stripped is not whole:
+    if stripped != whole:
         pieces &= _pieces_of(stripped)
     location = (response.get(b"location") or b"").partition(b"?")[0]
     return pieces | {(b"status", -response.status), (b"location " + location, -1)}
@@ -47,6 +48,8 @@ def _pieces_of(body: bytes) -> frozenset[Feature]:
 
 def spellings(text: str) -> list[bytes]:
     """A text as pages, scripts and addresses write it, the longest first."""
+    if _PLAIN.fullmatch(text):
+        return [text.encode()]
     found = (
         text,
         html.escape(text),

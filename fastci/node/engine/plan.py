@@ -147,11 +147,8 @@ class Plan:
     def _judge(self, baseline: Baseline) -> Item | Skipped:
         target = self._scope.target(baseline.origin)
         reason = self._reason_against(baseline)
-        key = (
-            str(target.origin), baseline.request.method, shape_of(baseline.request),
-            baseline.response.status // 100,
-        )  # fmt: skip
-        if not reason and self._skip_duplicates and (first := self._by_shape.get(key)):
+        key = _key_of(baseline, target) if self._skip_duplicates and not reason else None
+        if key and (first := self._by_shape.get(key)):
             first.duplicates.append(place_of(baseline, target))
             reason = f"duplicate of {first.baseline.id}: same route, points and kind of answer"
         if reason:
@@ -160,7 +157,7 @@ class Plan:
         recorded = Recorded.of(baseline.response, decoded_body(baseline.response))
         bare = replace(baseline, response=replace(baseline.response, body=b""))
         item = Item(baseline=bare, target=target, recorded=recorded, phase=phase, note=note)
-        if self._skip_duplicates:
+        if key:
             self._by_shape[key] = item
         return item
 
@@ -176,6 +173,12 @@ class Plan:
         path = baseline.request.target.partition(b"?")[0].decode("latin-1").lower()
         ending = next((e for e in self._excluded if path.endswith(e)), "")
         return f"FILE_EXTENSIONS_TO_EXCLUDE names {ending[1:]}" if ending else ""
+
+
+def _key_of(baseline: Baseline, target: Target) -> tuple[object, ...]:
+    """What duplicates have in common."""
+    request = baseline.request
+    return str(target.origin), request.method, shape_of(request), baseline.response.status // 100
 
 
 class Deal:
