@@ -127,6 +127,8 @@ class Scheduler:
         self.sender = Sender(
             WireClient(ways=Ways.of(settings), idle_limit=settings.workers),
             rate=settings.test_run_rps / share.count,
+            at_once=settings.workers,
+            say=say,
         )
         self.checks: list[Check | results.BaselineCheck] = []
         self.done = 0

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastci import results
-from fastci.node.engine.client import WireClient
+from fastci.node.engine.client import NoAnswer, WireClient
 from fastci.node.engine.delays import Delays
 from fastci.node.engine.dial import Forbidden, Unreachable
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
 from fastci.node.engine.sessions import Sessions
+from fastci.node.engine.strain import OVERLOADED, Strain
 from fastci.node.engine.unique import Unique
 from fastci.node.message import Field, Origin, Request, Response, maker, quick
 
@@ -25,7 +26,12 @@ ANSWER_TIMEOUT = 30.0
 _PATIENCE_WHEN_IT_LIVED = 10.0
 _PATIENCE_AT_START = 2.0
 _SILENCES_BEFORE_CHECK = 5
-_CONNECT_ATTEMPTS = 3
+_ATTEMPTS = 4
+_PAUSES = (0.1, 0.4, 1.6)
+"""Seconds between the attempts to send a request that a target has no time for."""
+_LONGEST_PAUSE = 5.0
+_MOST_INSISTING = 3
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _RATE_OVER = 10.0
 
 
@@ -80,14 +86,18 @@ class Meter:
 class _Health:
     """Whether one origin still answers. `reason` is set once it is given up.
 
-    `silences` are requests in a row that got no answer, `sample` is a request that got one.
+    `silences` are requests in a row that got no answer, `sample` is a request that got one. `insisted` are
+    requests in a row that were refused or broken off however long was waited: that is what such a target
+    means by it, and they are not sent again.
     """
 
-    def __init__(self, client: WireClient, origin: Origin) -> None:
+    def __init__(self, client: WireClient, origin: Origin, strain: Strain) -> None:
+        self.strain = strain
         self._client = client
         self._origin = origin
         self._lock = asyncio.Lock()
         self.silences = 0
+        self.insisted = 0
         self.sample: tuple[bytes, bytes] | None = None
         self.reason = ""
 
@@ -113,8 +123,22 @@ class _Health:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
-    async def silent(self, failure: str) -> None:
-        """A request got no answer. After several in a row a request known to work is tried."""
+    async def has_time(self, attempt: int, wished: bytes = b"") -> bool:
+        """Wait before a request that there was no time for is sent again; False when that is no use.
+
+        `wished` is the value of Retry-After, of which only a short number of seconds is heeded.
+        """
+        if self.insisted >= _MOST_INSISTING:
+            return False
+        if attempt >= len(_PAUSES):
+            self.insisted += 1
+            return False
+        seconds = min(int(wished[:6]), _LONGEST_PAUSE) if wished.isdigit() else 0.0
+        await asyncio.sleep(max(seconds, _PAUSES[attempt]))
+        return True
+
+    async def silent(self, failure: str, data: bytes, method: bytes) -> None:
+        """This request got no answer. After several in a row one that is known to work is tried."""
         self.silences += 1
         if self.silences < _SILENCES_BEFORE_CHECK:
             return
@@ -122,24 +146,44 @@ class _Health:
             self.check()
             if self.silences < _SILENCES_BEFORE_CHECK:
                 return
-            if self.sample is not None:
-                data, method = self.sample
-                try:
-                    await self._client.send(self._origin, data, method=method, timeout=ANSWER_TIMEOUT / 3)
-                except OSError:
-                    pass
-                else:
-                    self.silences = 0
-                    return
+            if await self._answers(*(self.sample or (data, method))):
+                self.silences = 0
+                return
             self.reason = f"{self._origin} has stopped answering ({failure})"
             raise TargetDown(self.reason)
 
+    async def _answers(self, data: bytes, method: bytes) -> bool:
+        """Whether this request gets an answer, or another meanwhile; a busy target is asked several times."""
+        for pause in (0.0, *_PAUSES):
+            await asyncio.sleep(pause)
+            if self.silences < _SILENCES_BEFORE_CHECK:
+                return True
+            try:
+                await self._client.send(self._origin, data, method=method, timeout=ANSWER_TIMEOUT / 3)
+            except TimeoutError:
+                return False
+            except OSError:
+                continue
+            return True
+        return self.silences < _SILENCES_BEFORE_CHECK
+
 
 class Sender:
-    """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit."""
+    """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit, `at_once` are the requests
+    that may be under way at a target which does not struggle.
+    """
 
-    def __init__(self, client: WireClient, *, rate: float) -> None:
+    def __init__(
+        self,
+        client: WireClient,
+        *,
+        rate: float,
+        at_once: int = 1,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.client = client
+        self._at_once = at_once
+        self._say = say
         self.pace = Pace(rate)
         self.meter = Meter()
         self.delays = Delays()
@@ -147,7 +191,12 @@ class Sender:
 
     def health(self, origin: Origin) -> _Health:
         if origin not in self._health:
-            self._health[origin] = _Health(self.client, origin)
+            strain = Strain(
+                self._at_once,
+                tell=lambda what: self._say(f"[warn] {origin} {what}"),
+                excused=lambda seconds: self.delays.since(time.monotonic() - seconds),
+            )
+            self._health[origin] = _Health(self.client, origin, strain)
         return self._health[origin]
 
     def down(self) -> list[str]:
@@ -224,51 +273,72 @@ class Channel:
             request = self.unique.freshen(request)
         if self.sessions.renewed:
             request = self.sessions.refresh(self.target.origin, request)
-        method, target, health = request.method, request.target, self._health
+        method, target = request.method, request.target
         if request.fields is not self._fields or request.body is not self._body:
             self._frame(request)
         data = b"%b %b %b\r\n%b" % (method, self.target.address(target), request.version, self._tail)
         sound = self._framed and b"\n" not in target and b"\n" not in method
         alone = not sound and not is_control
         limit = self.timeout if timeout is None else timeout
-        failure = ""
+        health, strain, failure = self._health, self._health.strain, ""
         begin = time.monotonic()
-        for _ in range(_CONNECT_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             if health.reason:
                 health.check()
-            for pace in self._paces:
-                await pace.wait()
+            if strain.under_way >= strain.limit:
+                await strain.enter()
+            strain.under_way += 1
             try:
+                for pace in self._paces:
+                    await pace.wait()
                 response, elapsed = await self._line.send(data, method=method, timeout=limit, alone=alone)
             except Unreachable as error:
+                strain.strained("it takes no connection")
                 failure = str(error)
                 await health.refused()
+                continue
             except OSError as error:
-                self._count()
-                if self._on_sent is not None:
-                    self._on_sent("" if is_control else self.doing, request, 0)
                 failure = str(error)
-                if timeout is None and isinstance(error, TimeoutError) and self.delays.since(begin):
+                self._count(request, 0, is_control=is_control)
+                late = isinstance(error, TimeoutError) and timeout is None
+                if late and self.delays.since(begin):
+                    strain.left()
                     await self.delays.ended()
                     begin = time.monotonic()
                     continue
-                await health.silent(failure)
+                broken_off = isinstance(error, NoAnswer)
+                if late or broken_off:
+                    strain.strained(failure)
+                else:
+                    strain.left()
+                await health.silent(failure, data, method)
+                if broken_off and not alone and method in _REPEATABLE and await health.has_time(attempt):
+                    continue
                 break
+            except BaseException:
+                strain.left()
+                raise
+            self._count(request, response.status, is_control=is_control)
+            health.silences = 0
+            if response.status in OVERLOADED and health.insisted < _MOST_INSISTING:
+                strain.strained(f"status {response.status}")
+                if await health.has_time(attempt, response.get(b"retry-after") or b""):
+                    continue
             else:
-                self.sent += 1
-                self._meter.total += 1
-                if self._on_sent is not None:
-                    self._on_sent("" if is_control else self.doing, request, response.status)
-                health.silences = 0
-                if is_control or health.sample is None:
-                    health.sample = (data, method)
-                return _make_reply(sent=data, response=response, elapsed=elapsed)
+                strain.eased(elapsed)
+                if attempt and response.status not in OVERLOADED:
+                    health.insisted = 0
+            if is_control or health.sample is None:
+                health.sample = (data, method)
+            return _make_reply(sent=data, response=response, elapsed=elapsed)
         waited = time.monotonic() - begin
         return Reply(sent=data, response=Response(status=0), elapsed=waited, failure=failure)
 
-    def _count(self) -> None:
+    def _count(self, request: Request, status: int, *, is_control: bool) -> None:
         self.sent += 1
         self._meter.total += 1
+        if self._on_sent is not None:
+            self._on_sent("" if is_control else self.doing, request, status)
 
     def _frame(self, request: Request) -> None:
         """Work out what follows the start line; most requests differ from the one before in that alone."""
