@@ -32,8 +32,9 @@ class Strain:
     """Of one target in one process. `most` is how many requests may be under way when all is well.
 
     `tell` takes a line when there may be fewer than ever before. `excused` says whether an answer that took
-    so many seconds may have been late because of what was asked, then or meanwhile. Who sends enters while there are `limit`
-    requests under way, counts itself among them, and says what came of it: `eased`, `strained` or `left`.
+    so many seconds may have been late because of what was asked, then or meanwhile. Who sends enters while
+    there are `limit` requests under way, counts itself among them, and says what came of it: `eased`,
+    `strained` or `left`.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class Strain:
         # One answer that was made late on purpose counts for little, a row of them for what they are.
         typical = self._typical
         self._typical += (min(seconds, _MOST_AT_ONCE * typical + LATE / 8) - typical) * _MEMORY
-        if self._seen == _ENOUGH or (self._seen > _ENOUGH and self._typical < self._best):
+        if self._seen < _ENOUGH:
+            return
+        if self._seen == _ENOUGH or self._typical < self._best:
             self._best = self._typical
-        elif self._seen > _ENOUGH and self._typical > max(LATE, MUCH_LATER * self._best):
-            if not self._old and not self._excused(seconds):
-                self._halve("it answers ever later")
+        struggles = self._typical > max(LATE, MUCH_LATER * self._best)
+        if struggles and not self._old and not self._excused(seconds):
+            self._halve("it answers ever later")
 
     def strained(self, why: str) -> None:
         """The target could not cope with a request."""
