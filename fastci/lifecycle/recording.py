@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from fastci.config import VARIABLES, Mode
@@ -262,7 +263,7 @@ class Recording:
     def _take_record(self, recorder: Node) -> str:
         """Bring the record and remove the node; says what was brought."""
         log = self._stage.keep_log(recorder)
-        for line in _advice_in(log):
+        for line in (*_seen_in(log), *_advice_in(log)):
             self._stage.listener.note(line)
         self._stage.runtime.fetch(recorder, Place.RECORDS, self._stage.workspace.records)
         self._stage.runtime.remove(recorder)
@@ -299,6 +300,15 @@ def _record_in(log: str) -> str:
     line = READY_LINE.search(log)
     found = re.search(r"rec_\d+", line[0]) if line else None
     return found[0] if found else ""
+
+
+def _seen_in(log: str) -> list[str]:
+    """A line that counts by kind what passed the recorder without being recorded, where anything did."""
+    kinds: Counter[str] = Counter()
+    for number, kind in re.findall(r"^\[info\] seen, not recorded: (\d+) x (\S+)", log, re.M):
+        kinds[kind] += int(number)
+    told = ", ".join(f"{number} x {kind}" for kind, number in sorted(kinds.items()))
+    return [f"seen, not recorded: {told}"] if told else []
 
 
 def _advice_in(log: str) -> list[str]:

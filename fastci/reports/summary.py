@@ -72,8 +72,11 @@ def point_name(point: str) -> str:
 
 
 _SEEN = {
-    "upgrade": "connection switched to another protocol, as WebSocket does",
-    "tunnel": "connection passed through untouched: not HTTP/1.1, as gRPC, or asked to be left alone",
+    "websocket": "connection switched to WebSocket",
+    "upgrade": "connection switched to another protocol",
+    "http2": "connection of HTTP/2 alone, as gRPC is, passed through untouched",
+    "untouched": "connection passed through untouched, as FAST_TUNNEL_HOSTS asks",
+    "tunnel": "connection passed through untouched: neither HTTP/1.1 nor TLS that can be looked into",
     "filtered": "exchange with a host that ALLOWED_HOSTS leaves out",
     "upstream-failed": "exchange to which the target gave no answer",
     "client-left": "exchange that the client left before its end",
@@ -83,7 +86,7 @@ _SEEN = {
     "unauthorized": "request without the credentials of the proxy",
     "address-refused": "request to an address that the proxy refuses",
 }
-_POSSIBLE = frozenset(_SEEN) - {"upgrade", "tunnel"}
+_POSSIBLE = frozenset(_SEEN) - {"websocket", "upgrade", "http2", "untouched", "tunnel"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -70,9 +71,17 @@ def test_stop_of_a_recording_that_went_wrong_tells_why(fastci, target, certifica
     subprocess.run(
         ["curl", "-s", "--noproxy", "", "-x", proxy, f"{secure}/safe?q=1"], check=False, timeout=30
     )
+    address, port = proxy.rpartition("/")[2].split(":")
+    with socket.create_connection((address, int(port)), 30) as grpc:
+        grpc.sendall(b"CONNECT %s HTTP/1.1\r\n\r\n" % target.url.rpartition("/")[2].encode())
+        assert grpc.recv(1000).startswith(b"HTTP/1.1 200 ")
+        grpc.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert grpc.recv(1)
     out = fastci("stop").out
+    assert "seen, not recorded: 1 x http2, 1 x tls-rejected" in out
     assert "1 TLS connection to localhost broken off by curl/" in out
     assert "CURL_CA_BUNDLE" in out
+    assert "1 connection to 127.0.0.1 passed unread, as the client offered HTTP/2 alone" in out
 
 
 @pytest.mark.skipif(

@@ -539,7 +539,7 @@ def test_upgrade_becomes_a_tunnel_and_is_counted(start: Start):
         assert read_exactly(client, 4) == b"MORE"
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == b"bye"
-    assert proxy.seen() == {("upgrade", "127.0.0.1"): 1}
+    assert proxy.seen() == {("websocket", "127.0.0.1"): 1}
     assert proxy.baselines() == []
 
 

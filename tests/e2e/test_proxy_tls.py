@@ -328,20 +328,20 @@ def test_client_of_http_2_only_tunnelled_to_the_real_certificate(start: Start, t
         assert "target.test" in x509.load_der_x509_certificate(der).subject.rfc4514_string()
         client.sendall(b"\r\n\r\n")
         assert read_exactly(client, 8) == b"h2 bytes"
-    assert proxy.seen() == {("tunnel", "127.0.0.1"): 1}
+    assert proxy.seen() == {("http2", "127.0.0.1"): 1}
     assert proxy.baselines() == []
 
 
 @pytest.mark.parametrize(
-    "first",
+    ("first", "kind"),
     [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\x00\x01binary",
-        b"HELO",
-        b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http2"),
+        (b"\x00\x01binary", "tunnel"),
+        (b"HELO", "tunnel"),
+        (b"\x16\x03\x01\x00\x04\x02\x00\x00\x00", "tunnel"),
     ],
 )
-def test_what_is_not_http_1_tunnelled_untouched(start: Start, first: bytes):
+def test_what_is_not_http_1_tunnelled_untouched(start: Start, first: bytes, kind: str):
     def handle(connection: socket.socket) -> None:
         assert read_exactly(connection, len(first)) == first
         connection.sendall(b"answer")
@@ -355,7 +355,7 @@ def test_what_is_not_http_1_tunnelled_untouched(start: Start, first: bytes):
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == b" and end"
     assert origin.faults == []
-    assert proxy.seen() == {("tunnel", "127.0.0.1"): 1}
+    assert proxy.seen() == {(kind, "127.0.0.1"): 1}
 
 
 def test_client_that_says_everything_at_once_and_half_closes(start: Start):

@@ -218,7 +218,7 @@ def test_tls_to_hosts_that_are_to_be_left_alone_not_intercepted(start: Start, tm
     with context.wrap_socket(tunnel, server_hostname="pinned.test") as client:
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert read_message(client) == ok()
-    assert proxy.seen() == {("tunnel", "127.0.0.1"): 1}
+    assert proxy.seen() == {("untouched", "127.0.0.1"): 1}
 
 
 # who may pass, and where to

@@ -46,8 +46,10 @@ class ProxyReport:
 
     `advice` says why others were not recorded.
     `last_baseline` is in seconds of time.monotonic(), None when there was none. `seen` counts by kind and
-    host what passed without being recorded: "filtered", "tunnel", "upgrade", "tls-rejected", "tls-to-proxy",
-    "client-left", "upstream-failed", "unauthorized", "address-refused", "bad-request".
+    host what passed without being recorded: "filtered"; unread "http2" (gRPC too), "untouched" (as
+    FAST_TUNNEL_HOSTS asks) and "tunnel" (whatever else); "websocket" and "upgrade" (to another protocol);
+    "tls-rejected", "tls-to-proxy", "client-left", "upstream-failed", "unauthorized", "address-refused",
+    "bad-request".
     """
 
     baselines: int

@@ -1,6 +1,7 @@
 """One exchange after the other: a request to its target, the response back, both into the record."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from fastci.node.proxy.wire import BadMessage, Body, RequestHead
 from fastci.node.store import Recorder, Row
 
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+_WEBSOCKET = re.compile(rb"(?i)\nupgrade[ \t]*:[ \t]*websocket")
 _IDEMPOTENT = _SAFE | {b"PUT", b"DELETE"}
 
 IDLE = "idle"
@@ -368,7 +370,8 @@ class Relay(Connection):
     def on_upgraded(self, data: bytes) -> None:
         exchange = self.current
         assert exchange
-        self.proxy.recorder.see("upgrade", exchange.place.origin.host)
+        kind = "websocket" if _WEBSOCKET.search(data) else "upgrade"
+        self.proxy.recorder.see(kind, exchange.place.origin.host)
         self.current = None
         self.write(data)
         self.pass_through()

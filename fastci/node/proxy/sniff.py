@@ -7,6 +7,7 @@ from fastci.node.proxy.tls import ClientHello, parse_client_hello
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}"
 _REQUEST_LINE = re.compile(_TOKEN + rb" [^\r\n]* HTTP/1\.[01]\r?\n")
+_PREFACE = b"PRI * HTTP/2.0\r\n"
 _BEGINNING = re.compile(_TOKEN + rb"(?: [^\r\n]*\r?)?\Z")
 
 
@@ -14,7 +15,8 @@ class Speech(Enum):
     UNDECIDED = "more bytes are needed"
     TLS = "TLS"
     HTTP = "HTTP/1.x in plain text"
-    OTHER = "something else, HTTP/2 in plain text included"
+    HTTP2 = "HTTP/2 in plain text"
+    OTHER = "something else"
 
 
 def sniff(data: bytes) -> tuple[Speech, ClientHello | None]:
@@ -25,6 +27,8 @@ def sniff(data: bytes) -> tuple[Speech, ClientHello | None]:
         except ValueError:
             return Speech.OTHER, None
         return (Speech.TLS, hello) if hello else (Speech.UNDECIDED, None)
+    if data.startswith(_PREFACE):
+        return Speech.HTTP2, None
     if _REQUEST_LINE.match(data):
         return Speech.HTTP, None
     return (Speech.UNDECIDED if _BEGINNING.match(data) else Speech.OTHER), None

@@ -57,7 +57,7 @@ class Source(Relay):
             self.target.end(ragged=self.ragged)
         elif self.state is SNIFFING:
             # The client has said all it will, so nothing will make this HTTP.
-            self._tunnel("tunnel")
+            self._tunnel()
         elif self.state is IDLE and self.buffer:
             self._read_head()
         elif self.current and self.current.delivered:
@@ -175,7 +175,7 @@ class Source(Relay):
         self.pause(False)
         self.advance()
         if self.half_closed and self.state is SNIFFING:
-            self._tunnel("tunnel")
+            self._tunnel()
 
     def _sniff(self) -> bool:
         """Decide what is spoken in the tunnel; False while the first bytes do not tell."""
@@ -184,27 +184,32 @@ class Source(Relay):
         speech, hello = sniff(self.buffer)
         if speech is Speech.UNDECIDED:
             if len(self.buffer) > HEAD_LIMIT:
-                self._tunnel("tunnel")
+                self._tunnel()
             elif self.buffer[0] != _HANDSHAKE:
                 self.loop.call_later(_UNDECIDED_SECONDS, self._give_up_sniffing, len(self.buffer))
             return False
         if speech is Speech.HTTP:
             self._enter(self.proxy.places.of(host, port, secure=False))
-        elif hello and hello.speaks_http1:
+        elif speech is Speech.HTTP2:
+            self._tunnel("http2")
+        elif hello:
             self._intercept(hello, host, port)
         else:
-            self._tunnel("tunnel")
+            self._tunnel()
         return True
 
     def _give_up_sniffing(self, length: int) -> None:
         if self.state is SNIFFING and len(self.buffer) == length and not self.closed:
-            self._tunnel("tunnel")
+            self._tunnel()
 
     def _intercept(self, hello: ClientHello, host: str, port: int) -> None:
         admitted = self.proxy.admitted
         untouched = self.proxy.untouched
         if untouched.admits(hello.server_name or host) or untouched.admits(host):
-            self._tunnel("tunnel")
+            self._tunnel("untouched")
+            return
+        if not hello.speaks_http1:
+            self._tunnel("http2" if hello.speaks_http2 else "tunnel")
             return
         if hello.server_name and not (admitted.admits(hello.server_name) or admitted.admits(host)):
             self._tunnel("filtered")
@@ -212,7 +217,7 @@ class Source(Relay):
         try:
             context = self.proxy.authority.context_for(hello.server_name or host)
         except ValueError:
-            self._tunnel("tunnel")
+            self._tunnel()
             return
         self._host = hello.server_name or host
         self._enter(self.proxy.places.of(host, port, secure=True, server_name=hello.server_name))
@@ -229,16 +234,17 @@ class Source(Relay):
 
     def on_end(self) -> bool:
         if self.state is SNIFFING:
-            self._tunnel("tunnel")
+            self._tunnel()
         return super().on_end()
 
     def on_raw(self, data: bytes) -> None:
         if self.state is SNIFFING:
             # A server that speaks first does not speak HTTP.
-            self._tunnel("tunnel")
+            self._tunnel()
         super().on_raw(data)
 
-    def _tunnel(self, kind: str) -> None:
+    def _tunnel(self, kind: str = "tunnel") -> None:
+        """Pass bytes on untouched; `kind` is what that is counted as."""
         self.proxy.recorder.see(kind, self._host)
         if self.target:
             self.pass_through()

@@ -87,6 +87,10 @@ class ClientHello:
         """Without ALPN (RFC 7301) a client of HTTP speaks HTTP/1.1."""
         return not self.protocols or b"http/1.1" in self.protocols or b"http/1.0" in self.protocols
 
+    @property
+    def speaks_http2(self) -> bool:
+        return b"h2" in self.protocols
+
 
 def parse_client_hello(data: bytes) -> ClientHello | None:
     """The ClientHello (RFC 8446, section 4.1.2) at the start of `data`; None while it is incomplete.

@@ -47,6 +47,8 @@ def test_advice_refused_certificate_mended_for_the_client_that_refused_it(agent:
     [
         ("filtered", "app", "add app"),
         ("tls-to-proxy", "", "http:// for HTTPS targets"),
+        ("http2", "app", "gRPC is not recorded"),
+        ("untouched", "app", "take app out"),
         ("tunnel", "app", "HTTP/1.1"),
         ("bad-request", "", "as the proxy of the tests"),
         ("unauthorized", "", "http://name:password@host:port"),
@@ -67,6 +69,7 @@ def test_advice_says_nothing_about_what_is_usual_beside_many_baselines():
         ("tunnel", "push.test"): 2,
         ("bad-request", ""): 1,
         ("upgrade", "a"): 1,
+        ("http2", "grpc.test"): 20,
     }
     assert advise(traffic(baselines=50, seen=seen)) == []
     assert len(advise(traffic(baselines=30, seen=seen))) == 1

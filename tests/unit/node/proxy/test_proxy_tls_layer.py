@@ -110,7 +110,7 @@ def test_layer_client_that_does_not_trust_says_so_to_the_server():
         (b"M-SEARCH * HTTP/1.0\nA: b", Speech.HTTP),
         (b"GET / HTTP/1.1", Speech.UNDECIDED),
         (b"GE", Speech.UNDECIDED),
-        (b"PRI * HTTP/2.0\r\n\r\n", Speech.OTHER),
+        (b"PRI * HTTP/2.0\r\n\r\n", Speech.HTTP2),
         (b"SSH-2.0-OpenSSH\r\n", Speech.OTHER),
         (b"EHLO me\r\n", Speech.OTHER),
         (b"\x00\x00", Speech.OTHER),
