@@ -524,6 +524,11 @@ class Settings:
         "recorded unless `ALLOWED_HOSTS` says otherwise", (*REC, *TEST), side=Side.CI, ours=True,
         shown_default="not probed",
     )  # fmt: skip
+    fast_test_results: str = _row(
+        ANY, "", "JUnit files that the functional tests write, `reports/*.xml`, several separated by comma: "
+        "the times in them tell which test sent a request that does not say so itself", (*REC, *TEST),
+        side=Side.CI, ours=True, shown_default="only the header `X-Fast-Test` tells",
+    )  # fmt: skip
     fast_runtime: str = _row(
         _choice("auto", "docker", "process"), "auto", "run the node as a container, as a process, or as a "
         "container if an engine answers", ALL, side=Side.CI, ours=True,

@@ -70,6 +70,7 @@ List<String> call(Map given, List<String> own) {
         knownFindings: 'FAST_KNOWN_FINDINGS',
         compareWith: 'FAST_COMPARE_WITH',
         targetUri: 'TARGET_URI',
+        testResults: 'FAST_TEST_RESULTS',
         runtime: 'FAST_RUNTIME',
         image: 'FAST_IMAGE',
         baseImage: 'FAST_BASE_IMAGE',

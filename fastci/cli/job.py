@@ -3,6 +3,7 @@
 Reports and verdicts are imported where they are used: a step that only starts or stops a node needs neither.
 """
 
+import re
 import sys
 import threading
 import time
@@ -152,6 +153,29 @@ class Job:
             html.get_ready()
 
         threading.Thread(target=work, daemon=True).start()
+
+    def name_tests(self, record_id: str = "") -> None:
+        """Say which tests the baselines of a record come from, by the JUnit files of FAST_TEST_RESULTS.
+
+        Without an id of the record that a test run would take. What does not work is told and fails nothing.
+        """
+        patterns = [word.strip() for word in re.split(r"[,;\n]", self.settings.fast_test_results)]
+        if not any(patterns) or self.settings.shares_store:
+            return
+        # Only a job that asks for it pays for the imports.
+        from fastci.cli.records import attribute_record
+        from fastci.node.store import Store
+
+        store = Store(self.workspace.root, key=self.settings.fast_record_key)
+        wanted = record_id or self.settings.test_record_id
+        try:
+            record = store.choose(record_id=wanted, build_id=self.settings.build_id)
+            named, count = attribute_record(store, record, list(filter(None, patterns)))
+        except FatalError as fault:
+            why = f": {fault.why}" if fault.why else ""
+            self.screen.line(f"FAST_TEST_RESULTS tells no tests: {fault.what}{why}", style="yellow")
+        else:
+            self.screen.line(f"{record.id}: {named} of {count} baselines have a test")
 
     def judging(self) -> "Judging":
         """What the outcome will be judged by; asked for before anything starts, as it may be wrong."""

@@ -35,6 +35,7 @@ def run(command: tuple[str, ...], verbose: bool, **given: str | None) -> ExitSta
                     status = recording.run_command(command)
                     told.append(f"existing tests: ended with status {status}")
                     record_id = recording.stop_recording()
+                    job.name_tests(record_id)
                     if status and not stage.settings.fast_test_on_failure:
                         told.append(
                             "security tests: not run, as the existing tests failed (--test-on-failure runs "
@@ -87,6 +88,7 @@ def stop(**given: str | None) -> ExitStatus:
             recording = Recording(job.stage(runtime))
             if recording.find_recorder() or runtime is runtimes[-1]:
                 record_id = job.guard(recording.stop_recording, [recording.close])
+                job.name_tests(record_id)
                 job.platform.outputs({"test-record": record_id})
                 job.screen.line(f"record: {record_id}", style="bold")
                 break
@@ -107,6 +109,7 @@ def test(verbose: bool, **given: str | None) -> ExitStatus:
 
             def walk() -> ExitStatus:
                 record_id = recording.stop_recording() if recording.find_recorder() else ""
+                job.name_tests(record_id)
                 job.get_ready()
                 outcome = job.finish(testing.collect(testing.test(record_id)), stage, judging)
                 job.screen.line(f"security tests: {outcome.verdict}", style="bold")

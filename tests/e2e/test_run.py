@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+import requests
 from jobs import promised, sending, until
 
 from fastci.results import parse_document
@@ -46,6 +47,50 @@ def test_run_with_a_flaw_records_tests_reports_and_fails(either, engine_of, targ
     assert run.pace == [] or sum(run.pace) == run.sent_requests
     assert (either.workspace.records / "rec_0001.sqlite").stat().st_size > 0
     nothing_is_left(either, engine_of)
+
+
+JUNIT = """\
+import datetime, sys, time, urllib.request
+cases, begun = [], time.time()
+for name, url in zip(("test_search", "test_greeting"), sys.argv[2:]):
+    start = time.time()
+    # JUnit's times are not exact enough for a request at the very border of two tests.
+    time.sleep(0.05)
+    urllib.request.urlopen(url, timeout=10).read()
+    time.sleep(0.05)
+    cases.append(f'<testcase file="tests/shop.py" line="7" name="{name}" time="{time.time() - start:.3f}"/>')
+stamp = datetime.datetime.fromtimestamp(begun, datetime.UTC).isoformat()
+with open(sys.argv[1], "w") as file:
+    file.write(f'<testsuite name="shop" timestamp="{stamp}">{"".join(cases)}</testsuite>')
+"""
+
+
+def test_run_with_test_results_names_the_test_of_each_request_and_finding(fastci, target, tmp_path):
+    words = ["run", "--target-uri", target.url, "--test-results", f"{tmp_path}/no.xml, {tmp_path}/r*.xml"]
+    urls = (f"{target.url}/echo?q=hello", f"{target.url}/safe?q=hello")
+    done = fastci(*words, "--", sys.executable, "-c", JUNIT, str(tmp_path / "results.xml"), *urls)
+    assert done.status == 1, done
+    assert "rec_0001: 2 of 2 baselines have a test" in done.out, done
+    (finding,) = results(fastci).findings
+    assert [place.test for place in finding.places] == ["tests/shop.py:7::test_search"]
+    assert {check.test for check in results(fastci).checks} == {
+        "tests/shop.py:7::test_search",
+        "tests/shop.py:7::test_greeting",
+    }
+
+
+def test_steps_with_test_results_that_are_not_there_say_so_and_go_on(fastci, target):
+    given = {"FAST_TEST_RESULTS": "reports/*.xml"}
+    fastci("record", "--target-uri", target.url, **given)
+    proxy = re.search(r"^FAST_PROXY=(.+)$", fastci.workspace.environment_file.read_text(), re.M)[1]
+    with requests.Session() as tests:
+        tests.trust_env, tests.proxies = False, {"http": proxy}
+        assert tests.get(f"{target.url}/safe?q=1", timeout=30).ok
+    told = "FAST_TEST_RESULTS tells no tests: there is no JUnit file reports/*.xml"
+    for step in ("stop", "test"):
+        done = fastci(step, **given)
+        assert done.status == 0, done
+        assert told in done.out
 
 
 def test_run_records_and_tests_with_two_different_nodes(either, engine_of, target):
