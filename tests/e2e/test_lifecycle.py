@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from jobs import sending, until
+from jobs import promised, sending, until
 
 from fastci.node.store import Store
 
@@ -133,6 +133,7 @@ def test_test_interrupted_keeps_what_was_found(either, engine_of, target):
     job.send(signal.SIGINT)
     done = job.wait()
     assert done.status == 4, done
+    assert promised(either)["outcome"] == "interrupted"
     nothing_is_left(either, engine_of)
 
 

@@ -155,6 +155,7 @@ def test_run_with_a_target_that_fails_every_request_says_so_first(either, engine
     assert done.status == 3, done
     assert f"the target {target.url} is up, but answers with status 500" in done.err
     assert "[2/7]" not in done.out
+    assert "status 500" in promised(either)["reason"]
     nothing_is_left(either, engine_of)
 
 
@@ -162,6 +163,7 @@ def test_run_that_recorded_nothing_explains_it(either, engine_of, target):
     done = either("run", "--target-uri", target.url, "--", sys.executable, "-c", "pass")
     assert done.status == 2, done
     assert "no request was recorded" in done.err
+    assert "no request was recorded" in promised(either)["reason"]
     nothing_is_left(either, engine_of)
 
 
@@ -170,6 +172,7 @@ def test_run_on_a_port_that_is_taken_names_it(either, engine_of, target):
     done = either("run", "--port", port, "--", sys.executable, "-c", "pass")
     assert done.status == 2, done
     assert f"error: port {port} of this machine is taken" in done.err
+    assert promised(either)["outcome"] == "technical"
     assert list(either.workspace.records.iterdir()) == []
     nothing_is_left(either, engine_of)
 
@@ -204,6 +207,7 @@ def test_run_of_a_command_that_does_not_exist_says_so(either, engine_of, target)
     done = either("run", "--", "no-such-command-here")
     assert done.status == 2, done
     assert "no-such-command-here" in done.err
+    assert "no-such-command-here" in promised(either)["reason"]
     nothing_is_left(either, engine_of)
 
 
@@ -217,6 +221,7 @@ def test_run_with_a_wrong_policy_tells_it_in_the_nodes_words(either, engine_of, 
     done = either("run", "--policy", "no-such-policy", "--", *sending(f"{target.url}/safe?q=1"))
     assert done.status == 2, done
     assert "no-such-policy" in done.err
+    assert "no-such-policy" in promised(either)["reason"]
     assert either.workspace.has_record("rec_0001")
     nothing_is_left(either, engine_of)
 
@@ -241,6 +246,7 @@ def test_run_with_a_recorder_killed_in_the_middle_keeps_the_record(either, engin
     assert done.status == 3, done
     assert "the recorder" in done.err
     assert "rec_0001 holds what was recorded until then" in done.err
+    assert "the recorder" in promised(either)["reason"]
     assert "existing tests: ended with status 0" in done.out
     nothing_is_left(either, engine_of)
     again = either("test")
