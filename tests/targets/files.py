@@ -135,6 +135,22 @@ def in_a_folder(request: Request) -> Response:
     return page("<p>Tea grows on hills.</p>")
 
 
+_FOLDERS = {"/srv/papers": ("assam.txt",), "/etc": ("hostname", "passwd", "resolv.conf", "shadow", "xdg")}
+
+
+def listing(request: Request) -> Response:
+    """What is in a folder below that of the papers."""
+    names = _FOLDERS.get(os.path.normpath(f"/srv/{inputs(request)['file']}"), ())
+    return page("".join(f"<li>{name}</li>" for name in names))
+
+
+def listing_one_level(request: Request) -> Response:
+    """Lists what it knows; of others it says which names would be dangerous."""
+    if "/" in inputs(request)["file"]:
+        return page("<p>Never ask for passwd, shadow or hostname.</p>", 400)
+    return listing(request)
+
+
 def _pair(detect: str, flaw: str, broken: Handler, repaired: Handler = kept_inside) -> Pair:
     return Pair(
         detect=detect,
@@ -159,6 +175,7 @@ PAIRS = (
     _pair("ptrav-wrapper", "opened with wrappers", through_wrappers),
     _pair("ptrav-webinf", "a folder of the application", in_a_folder),
     _pair("ptrav-append", "normalised behind a folder", normalised),
+    _pair("ptrav-folder", "joined", listing, listing_one_level),
     _pair("ptrav-windows", "joined", on_windows, on_windows_checked),
     Pair(
         detect="ptrav-path",
