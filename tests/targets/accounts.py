@@ -9,6 +9,7 @@ import hmac
 import json
 from collections.abc import Callable
 from html import escape
+from urllib.parse import quote, unquote
 
 from fastci.node.engine.people import Company, Person
 from fastci.node.message import Request, Response
@@ -77,6 +78,28 @@ def account_by_exact_path(request: Request) -> Response:
 def account_by_method(request: Request) -> Response:
     """The rule names GET, the handler takes every method."""
     return account(request) if request.method == b"GET" else _account("ann@tea.example")
+
+
+def _by_name(read: Callable[[str], str]) -> Handler:
+    """Takes the person from a cookie beside the session, as `read` reads it."""
+
+    def handler(request: Request) -> Response:
+        cookies = (request.get(b"cookie") or b"").decode("latin-1")
+        who = read(cookies.partition("who=")[2].partition(";")[0])
+        return _account(who) if who in _SESSIONS.values() else _denied()
+
+    return handler
+
+
+def _in_json(value: str) -> str:
+    try:
+        return str(json.loads(base64.b64decode(unquote(value)))["user"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _in_a_hash(value: str) -> str:
+    return next((m for m in _SESSIONS.values() if hashlib.md5(m.encode()).hexdigest() == value), "")
 
 
 def public(request: Request) -> Response:
@@ -280,10 +303,21 @@ _MAIL = _form("mail=ann2@tea.example")
 _AT_BASKET = get("/baskets/4", Cookie=_ANN)
 _NEW = post("/register", '{"name": "cleo"}', "application/json")
 
+_NAMED = quote(base64.b64encode(b'{"user": "ann@tea.example", "admin": false}').decode())
+_HASHED = hashlib.md5(b"ann@tea.example").hexdigest()
+
+
+def _as_named(value: str) -> Request:
+    return get("/account", Cookie=f"{_ANN}; who={value}")
+
+
 PAIRS = (
     _whole("auth-broken", "any cookie", account_for_any_cookie, account, _ACCOUNT),
     _whole("auth-around", "a header that is believed", account_from_inside, public, _ACCOUNT),
     _whole("auth-around", "a path spelt otherwise", account_by_exact_path, account, _ACCOUNT),
+    _whole("auth-named", "plain", _by_name(unquote), account, _as_named("ann%40tea.example")),
+    _whole("auth-named", "encoded", _by_name(_in_json), account, _as_named(_NAMED)),
+    _whole("auth-named", "hashed", _by_name(_in_a_hash), account, _as_named(_HASHED)),
     _whole("verb-access", "a method that no rule names", account_by_method, account, _ACCOUNT),
     _whole("jwt-unsigned", "none", _by_token(_KEY, none=True), _by_token(_KEY), _me(_KEY)),
     _whole(

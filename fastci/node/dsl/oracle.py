@@ -59,7 +59,7 @@ def read_oracle(document: Document, item: yaml.MappingNode) -> OracleUse | None:
 
 
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "access": {"tries": ("broken", "forwarded", "path", "method")},
+    "access": {"tries": ("broken", "forwarded", "path", "method", "named")},
     "idor": {"ways": ("session", "neighbour", "owner")},
     "jwt": {"ways": ("none", "unsigned", "weak-key", "embedded-key")},
 }

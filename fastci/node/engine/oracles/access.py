@@ -1,18 +1,22 @@
-"""Oracle `access`: what is refused without credentials is given for broken ones, or by a way around.
+"""Oracle `access`: what is refused without credentials is given for broken or guessed ones, or by a detour.
 
 A page that anybody may see is none of its business: the request without credentials must be refused, before
 the attempts and again after one that worked.
 """
 
 import base64
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Iterator, Set
+from contextlib import suppress
 from dataclasses import replace
+from urllib.parse import unquote_to_bytes
 
 from fastci import results
 from fastci.node.dsl import Attack, Markers
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.likeness import Likeness
-from fastci.node.engine.people import carried, is_credential, without_credentials
+from fastci.node.engine.people import Person, carried, is_credential, without_credentials
 from fastci.node.engine.sender import Reply
 from fastci.node.message import Request
 
@@ -20,6 +24,13 @@ _FORWARDED = (b"X-Forwarded-For", b"X-Real-IP", b"X-Client-IP", b"X-Originating-
               b"X-Custom-IP-Authorization")  # fmt: skip
 _REWRITTEN = (b"X-Original-URL", b"X-Rewrite-URL")
 _METHODS = (b"HEAD", b"POST", b"PUT", b"OPTIONS")
+
+_BETWEEN = re.compile(r"[\s{}\[\]\"':;,|&=/]+")
+_GUESSED = re.compile(
+    r"\d{1,6}|true|false|null|yes|no|on|off|v\d|(?:user|login|e?mail|account|member|customer|person|session)?_?-?(?:name|id|role|type)?"
+    r"|uid|roles?|admin|is_?admin|guest|customer|user|users|auth(?:enticated)?|logged_?in|remember|lang|en"
+)
+_HASHES = (hashlib.md5, hashlib.sha1, hashlib.sha256)
 
 Try = tuple[str, Request]
 
@@ -29,6 +40,7 @@ async def decide_access(probe: Probe, attack: Attack) -> results.Evidence | None
     request = attack.request
     if not any(True for _ in carried(request)):
         return None
+    sender = probe.company.sender
     control = await probe.channel.send(request)
     likeness = Likeness(probe.control.response, control.response)
     if not likeness.tells:
@@ -38,7 +50,7 @@ async def decide_access(probe: Probe, attack: Attack) -> results.Evidence | None
     if not likeness.refused(refused.response):
         return None
     for way in probe.extension.oracle_options["tries"]:
-        for shown, tried in _TRIES[way](probe.channel.refreshed(request), bare, attack.markers):
+        for shown, tried in _tries(way, probe.channel.refreshed(request), bare, attack.markers, sender):
             reply = await probe.channel.send(tried)
             if not _given(likeness, control, reply, tried):
                 continue
@@ -56,6 +68,23 @@ async def decide_access(probe: Probe, attack: Attack) -> results.Evidence | None
     return None
 
 
+def _tries(
+    way: str, request: Request, bare: Request, markers: Markers, sender: Person | None
+) -> Iterator[Try]:
+    """What is tried in a way: as people are told it, and the request."""
+    match way:
+        case "broken":
+            yield from _broken(request, markers)
+        case "forwarded":
+            yield from _forwarded(bare)
+        case "path":
+            yield from _path(bare, markers)
+        case "method":
+            yield from _method(bare, markers)
+        case "named" if sender is not None:
+            yield from _named(request, bare, sender.names | sender.ids)
+
+
 def _given(likeness: Likeness, control: Reply, reply: Reply, tried: Request) -> bool:
     if tried.method != b"HEAD":
         return likeness.same(reply.response)
@@ -63,7 +92,7 @@ def _given(likeness: Likeness, control: Reply, reply: Reply, tried: Request) -> 
     return reply.response.status == control.response.status and lengths[0] == lengths[1] is not None
 
 
-def _broken(request: Request, bare: Request, markers: Markers) -> Iterator[Try]:
+def _broken(request: Request, markers: Markers) -> Iterator[Try]:
     word = markers.text.encode()
     changed, signless = request, request
     for field in request.fields:
@@ -84,13 +113,13 @@ def _broken(request: Request, bare: Request, markers: Markers) -> Iterator[Try]:
         yield "the credentials are empty", signless
 
 
-def _forwarded(request: Request, bare: Request, markers: Markers) -> Iterator[Try]:
+def _forwarded(bare: Request) -> Iterator[Try]:
     for name in _FORWARDED:
         bare = bare.with_header(name, b"127.0.0.1")
     yield "X-Forwarded-For: 127.0.0.1, and other headers that name the sender", bare
 
 
-def _path(request: Request, bare: Request, markers: Markers) -> Iterator[Try]:
+def _path(bare: Request, markers: Markers) -> Iterator[Try]:
     path, question, query = bare.target.partition(b"?")
     rest = question + query
     rewritten = bare
@@ -105,10 +134,39 @@ def _path(request: Request, bare: Request, markers: Markers) -> Iterator[Try]:
             yield f"the path is written {spelling.decode('latin-1')}", bare.with_target(spelling + rest)
 
 
-def _method(request: Request, bare: Request, markers: Markers) -> Iterator[Try]:
+def _method(bare: Request, markers: Markers) -> Iterator[Try]:
     for method in (*_METHODS, markers.text.upper().encode()):
         if method != bare.method and (bare.method == b"GET" or method not in (b"HEAD", b"OPTIONS")):
             yield f"the method is {method.decode()}", replace(bare, method=method)
 
 
-_TRIES = {"broken": _broken, "forwarded": _forwarded, "path": _path, "method": _method}
+def _named(request: Request, bare: Request, names: Set[str]) -> Iterator[Try]:
+    """Each credential that only says who sends it, alone: whoever knows the name can write it."""
+    for field in request.fields:
+        if not is_credential(field):
+            continue
+        scheme, _, rest = field.value.rpartition(b" ")
+        if field.name.lower() == b"cookie":
+            for pair in map(bytes.strip, field.value.split(b";")):
+                if only_says_who(pair.partition(b"=")[2], names):
+                    yield f"the cookie {pair.decode('latin-1')} alone", bare.with_header(b"Cookie", pair)
+        elif scheme.lower() != b"basic" and only_says_who(rest, names):
+            shown = f"{field.name.decode()}: {field.value.decode('latin-1')}"
+            yield shown, bare.with_header(field.name, field.value)
+
+
+def only_says_who(value: bytes, names: Set[str]) -> bool:
+    """Whether a credential, decoded, is made of words that anybody may know, the sender's name among them."""
+    text = unquote_to_bytes(value)
+    readings = [text]
+    with suppress(ValueError):
+        padded = text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4)
+        readings.append(base64.b64decode(padded, validate=True))
+    for reading in readings:
+        said = reading.decode("utf-8", "replace").lower()
+        if any(said == hashed(name.encode()).hexdigest() for name in names for hashed in _HASHES):
+            return True
+        words = {word for word in _BETWEEN.split(said) if word}
+        if words & names and all(word in names or _GUESSED.fullmatch(word) for word in words):
+            return True
+    return False
