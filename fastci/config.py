@@ -40,6 +40,8 @@ REPORT = (Mode.REPORT,)
 JUDGED = (Mode.TESTING, Mode.REPORT)
 EXPORTED = frozenset(("FAST_PROXY", "FAST_CA_FILE", "FAST_BROWSER_ARGS"))
 """What a recording sets for the tests, beside the variables that their tools know."""
+BASE_IMAGE = "python:3.13-slim-bookworm"
+"""scripts/pin-base writes it, and into the Dockerfile."""
 RESERVED = ("FAST_", "TEST_RUN_", "TEST_RECORD_", "WALLARM_API_")
 """Beginnings of names that belong to FAST: a name that is nearly a known one is then a typing error."""
 
@@ -538,8 +540,7 @@ class Settings:
         shown_default="this project's node",
     )  # fmt: skip
     fast_base_image: str = _row(
-        ANY, "python:3.13-slim-bookworm", "image that this project's node image is built on where it is not "
-        "there yet", ALL, side=Side.CI, ours=True,
+        ANY, BASE_IMAGE, "image that this project's node image is built on where it is not there yet", ALL, side=Side.CI, ours=True,
     )  # fmt: skip
     fast_network: str = _row(
         ANY, "", "Docker network that the node joins; `host` for the machine's own", ALL, side=Side.CI,
