@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import socket
 import uuid
 from pathlib import Path
 
@@ -53,11 +54,23 @@ class Lan:
         network.reload()
         self.gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
 
+    def is_up(self):
+        """Whether this machine is on it: Podman's are made when the first container is."""
+        with socket.socket() as probe:
+            try:
+                probe.bind((self.gateway, 0))
+            except OSError:
+                return False
+        return True
+
 
 @pytest.fixture
-def lan(engine):
+def lan(engine, base_image):
     network = engine.networks.create(f"fast-action-test-{uuid.uuid4().hex[:8]}", driver="bridge")
-    yield Lan(network)
+    made = Lan(network)
+    if not made.is_up():
+        engine.containers.run(base_image, ["true"], network=made.name, remove=True)
+    yield made
     network.remove()
 
 
