@@ -540,7 +540,8 @@ class Settings:
         shown_default="this project's node",
     )  # fmt: skip
     fast_base_image: str = _row(
-        ANY, BASE_IMAGE, "image that this project's node image is built on where it is not there yet", ALL, side=Side.CI, ours=True,
+        ANY, BASE_IMAGE, "image that this project's node image is built on where it is not there yet", ALL,
+        side=Side.CI, ours=True,
     )  # fmt: skip
     fast_network: str = _row(
         ANY, "", "Docker network that the node joins; `host` for the machine's own", ALL, side=Side.CI,

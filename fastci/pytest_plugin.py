@@ -1,15 +1,18 @@
 """Tells the recorder which test sent a request: a header that the recorder takes out again.
 
 Loaded by pytest wherever this package is installed, and idle unless FAST_PROXY is set, as `fastci run` and
-`fastci record` do. It follows the clients that tests use: requests and whatever else stands on urllib3,
-httpx, aiohttp. What is sent outside of a test carries no name.
+`fastci record` do. These also lay a copy of this file where any other Python of the tests finds it, so it
+needs nothing but pytest 7 and Python 3.8. It follows the clients that tests use: requests and whatever else
+stands on urllib3, httpx, aiohttp. What is sent outside of a test carries no name.
 """
+
+from __future__ import annotations
 
 import importlib
 import os
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
-from functools import cache, wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ _running: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     """Follow the clients from the start: a test may import its own only when it runs."""
-    if os.environ.get("FAST_PROXY"):
+    if os.environ.get("FAST_PROXY") and hasattr(config, "rootpath"):
         for module, owner, method, wrap in _CLIENTS:
             with suppress(ImportError, AttributeError):
                 target = getattr(importlib.import_module(module), owner)
@@ -33,7 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Name the test while it is set up, called and torn down."""
-    _running[:] = [name_of(item)]
+    with suppress(AttributeError):
+        # An older pytest, which pytest_configure has left alone.
+        _running[:] = [name_of(item)]
     yield
     _running.clear()
 
@@ -50,7 +55,7 @@ def name_of(item: pytest.Item) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in f"{place}::{name}"[:_LIMIT])
 
 
-@cache
+@lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is new in 3.9
 def _in_repository(file: Path, elsewhere: Path) -> str:
     """The path below the checkout that holds the file; outside of any, below `elsewhere`."""
     top = next((folder for folder in file.parents if (folder / ".git").exists()), elsewhere)

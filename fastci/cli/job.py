@@ -261,6 +261,10 @@ class Job:
                     f"{check.baseline} {check.method} {check.url}: {check.error}", style="yellow"
                 )
         self.screen.reports(paths)
+        if run.verdict and run.verdict.outcome == "vulnerable":
+            self.screen.line(
+                "        it shows the proof and the repair of each; `fastci findings accept` lets one pass"
+            )
         self.announce(run, paths)
 
     def announce(self, run: Run, paths: Sequence[Path]) -> None:

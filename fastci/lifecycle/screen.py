@@ -112,8 +112,14 @@ class Screen:
         self._console.print(table)
 
     def reports(self, paths: Sequence[Path]) -> None:
-        for path in paths:
-            self.line(f"report: {path}")
+        """Where the reports lie: the one to read in full, the others by what they add to its name."""
+        if not paths:
+            return
+        first = next((path for path in paths if path.suffix == ".html"), paths[0])
+        self.line(f"report: {first}")
+        beside = [path.name.removeprefix(f"{first.stem}.") for path in paths if path != first]
+        if beside:
+            self.line(f"        beside it {', '.join(beside)}")
 
 
 def _as_text(text: str, *, folded: bool = False) -> str:

@@ -1,6 +1,7 @@
 """The environment of the test command: what makes its tools speak through the node, and trust it."""
 
 import ipaddress
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ def proxy_environment(
     hook = f'--require="{workspace.node_hook}"'
     before = environ.get("NODE_OPTIONS", "").replace(hook, "").strip()
     added["NODE_OPTIONS"] = f"{before} {hook}".strip()
+    added["PYTHONPATH"] = _lay_plugin(environ.get("PYTHONPATH", ""), workspace.pytest_folder)
     # Chrome and its kin keep loopback addresses from every proxy unless told not to.
     added["FAST_BROWSER_ARGS"] = f"--proxy-server={proxy_url} --proxy-bypass-list=<-loopback>"
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
@@ -60,6 +62,20 @@ def proxy_environment(
     if not any(" " in word for word in java):
         added["JAVA_TOOL_OPTIONS"] = " ".join(filter(None, [environ.get("JAVA_TOOL_OPTIONS", ""), *java]))
     return added
+
+
+def _lay_plugin(path: str, folder: Path) -> str:
+    """Put the plugin where any pytest finds it by itself, and nothing else of ours; the new PYTHONPATH.
+
+    As an installed distribution of that name, so that a pytest in an environment with fastci has it once.
+    """
+    about = folder / "fast_pytest-1.dist-info"
+    about.mkdir(parents=True, exist_ok=True)
+    (folder / "fast_pytest.py").write_bytes((files("fastci") / "pytest_plugin.py").read_bytes())
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fast-pytest\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[pytest11]\nfastci = fast_pytest\n")
+    others = [entry for entry in path.split(os.pathsep) if entry != str(folder)] if path else []
+    return os.pathsep.join([str(folder), *others])
 
 
 def with_credentials(proxy_url: str, name_and_password: str) -> str:

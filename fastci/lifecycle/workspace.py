@@ -5,6 +5,7 @@ runs/      results files                      latest/        the reports of the 
 logs/      console lines of the nodes         known-findings.yml   what is accepted
 ca.pem     the authority to trust             bundle.pem     the same with everybody else's
 proxy.sh, proxy.env    the settings for tests  node_proxy.cjs  what makes an older Node heed them
+pytest/    tells the recorder which test of pytest sends a request
 nodes/     embedded nodes while they run
 extensions/, auths/, policies/                what the user gives to the nodes
 """
@@ -44,6 +45,7 @@ class Workspace:
         self.bundle_file = self.root / "bundle.pem"
         self.trust_store = self.root / "truststore.p12"
         self.node_hook = self.root / "node_proxy.cjs"
+        self.pytest_folder = self.root / "pytest"
         self.environment_file = self.root / "proxy.env"
         self.script_file = self.root / "proxy.sh"
 

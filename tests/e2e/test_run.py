@@ -3,6 +3,8 @@
 import json
 import re
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 import requests
@@ -91,6 +93,24 @@ def test_steps_with_test_results_that_are_not_there_say_so_and_go_on(fastci, tar
         done = fastci(step, **given)
         assert done.status == 0, done
         assert told in done.out
+
+
+def test_run_of_a_pytest_in_an_environment_without_us_names_the_test_that_reaches_a_flaw(fastci, target):
+    site = fastci.folder / "site"
+    site.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(("fast_action", "__editable__")) and entry.suffix != ".pth":
+            (site / entry.name).symlink_to(entry)
+    (fastci.folder / "test_pages.py").write_text(
+        "import os\nimport urllib3\n\ndef test_echo():\n"
+        "    proxy = urllib3.ProxyManager(os.environ['HTTP_PROXY'])\n"
+        f"    proxy.request('GET', '{target.url}/echo?q=1')\n"
+    )
+    words = [sys.executable, "-S", "-m", "pytest", "-p", "no:cacheprovider", "test_pages.py"]
+    done = fastci("run", "--target-uri", target.url, "--", *words, PYTHONPATH=str(site))
+    assert done.status == 1, done
+    (finding,) = results(fastci).findings
+    assert finding.place.test.endswith("test_pages.py:4::test_echo")
 
 
 def test_run_records_and_tests_with_two_different_nodes(either, engine_of, target):

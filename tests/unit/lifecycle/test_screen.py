@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -30,6 +31,13 @@ def run(*findings):
         id="tr_0001", name="n", state="failed", record_id="rec_0001", record_name="", policy="default",
         target="", start_time=0, end_time=1, checks=[check], findings=list(findings),
     )  # fmt: skip
+
+
+def test_reports_are_told_by_the_one_to_read_and_what_lies_beside_it():
+    shown, out = screen()
+    reports = [Path("/w/a run.1.txt"), Path("/w/a run.1.html"), Path("/w/a run.1.junit.xml")]
+    shown.reports(reports)
+    assert out.getvalue() == "report: /w/a run.1.html\n        beside it txt, junit.xml\n"
 
 
 def test_step_is_one_line_with_number_time_and_note():

@@ -1,4 +1,5 @@
 import datetime
+import importlib.metadata
 
 import pytest
 from cryptography import x509
@@ -51,6 +52,16 @@ def test_node_options_gain_the_hook_once_and_keep_what_was_there(make):
     assert make(NODE_OPTIONS=first)["NODE_OPTIONS"] == first
     assert make()["NODE_OPTIONS"] == hook
     assert b"use-env-proxy" in make.workspace.node_hook.read_bytes()
+
+
+def test_python_path_gains_the_plugin_once_and_keeps_what_was_there(make):
+    folder = str(make.workspace.pytest_folder)
+    first = make(PYTHONPATH="src:")["PYTHONPATH"]
+    assert first == f"{folder}:src:"
+    assert make(PYTHONPATH=first)["PYTHONPATH"] == first
+    assert make()["PYTHONPATH"] == make(PYTHONPATH=folder)["PYTHONPATH"] == folder
+    (found,) = importlib.metadata.distributions(path=[folder])
+    assert [(entry.group, entry.name) for entry in found.entry_points] == [("pytest11", "fastci")]
 
 
 def test_proxy_that_asks_for_credentials_gets_them_in_its_address():
