@@ -2,15 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 
 import pytest
 from jobs import promised, sending, until
-
-from fastci.node.store import Store
 
 
 @pytest.fixture
@@ -150,77 +146,6 @@ def test_report_of_a_results_file_writes_other_formats(either, target):
     done = either("report", ".fast/runs/tr_0001.json", "--format", "markdown")
     assert done.status == 0, done
     assert list(either.workspace.reports.glob("night.*.md"))
-
-
-ASK_JAVA = """
-import java.net.URI;
-import java.net.http.*;
-
-public class Ask {
-    public static void main(String[] urls) throws Exception {
-        for (String url : urls) {
-            new java.net.URL(url + "url").openStream().close();
-            var request = HttpRequest.newBuilder(URI.create(url + "httpclient")).build();
-            HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding());
-        }
-    }
-}
-"""
-ASK_PYTHON = """
-import asyncio, sys, urllib.request
-import aiohttp, httpx, requests
-
-async def ask(url):
-    async with aiohttp.ClientSession(trust_env=True) as session, session.get(url + "aiohttp") as answer:
-        answer.raise_for_status()
-
-for url in sys.argv[1:]:
-    requests.get(url + "requests").raise_for_status()
-    urllib.request.urlopen(url + "urllib").close()
-    httpx.get(url + "httpx").raise_for_status()
-    asyncio.run(ask(url))
-"""
-ASK_NODE = """
-const ask = (url) => new Promise((done, fail) => {
-  const end = (answer) => { answer.resume(); answer.on('end', done) }
-  require(url.split(':')[0]).get(url, end).on('error', fail)
-})
-const all = async (urls) => {
-  for (const url of urls) {
-    if (!(await fetch(url + 'fetch')).ok) process.exit(1)
-    await ask(url + 'get')
-  }
-}
-all(process.argv.slice(1)).catch((error) => { console.error(error); process.exit(1) })
-"""
-ASK = {
-    "curl": (["curl", "-fsS", "-o", "/dev/null", "-o", "/dev/null"], ["curl"]),
-    "python": ([sys.executable, "-c", ASK_PYTHON], ["requests", "urllib", "httpx", "aiohttp"]),
-    "node": (["node", "-e", ASK_NODE], ["fetch", "get"]),
-    "java": (["java", "Ask.java"], ["url", "httpclient"]),
-}
-"""How to ask two URLs that lack their end, and the ends that each tool's clients put there."""
-
-
-def test_tests_of_every_kind_are_recorded_and_trust_the_recorder(fastci, target, certificate, tmp_path):
-    secure = target.secure(certificate)
-    (tmp_path / "Ask.java").write_text(ASK_JAVA)
-    fastci("record", "--target-uri", target.url, BACKEND_HTTPS_PORTS=secure.rpartition(":")[2])
-    script = f'. {fastci.workspace.script_file}; exec "$@"'
-    environ = {**fastci.environ, "no_proxy": "localhost,127.0.0.1"}
-    asked = []
-    for command, clients in ASK.values():
-        if shutil.which(command[0]):
-            urls = [f"{url}/safe?q={'curl' if command[0] == 'curl' else ''}" for url in (target.url, secure)]
-            words = ["sh", "-ec", script, "sh", *command, *urls]
-            subprocess.run(words, check=True, env=environ, cwd=tmp_path, timeout=60)
-            asked += [f"{url.split(':')[0]} {client}" for url in urls for client in clients]
-    assert {"http requests", "https httpx", "http fetch", "https url"} <= set(asked)
-    fastci("stop")
-    store = Store(fastci.workspace.root)
-    recorded = [f"{b.origin.scheme} {b.request.target.decode().rpartition('=')[2]}"
-                for b in store.baselines(store.choose())]  # fmt: skip
-    assert sorted(recorded) == sorted(asked)
 
 
 def test_settings_for_later_steps_are_a_line_each(fastci):
