@@ -13,6 +13,7 @@ from fastci.results import Finding, Run, Step
 
 _MARKS = {"done": "ok", "failed": "FAILED", "skipped": "skipped", "interrupted": "INTERRUPTED"}
 _COLOURS = {"done": "green", "failed": "red", "skipped": "dim", "interrupted": "yellow"}
+_MOST_FINDINGS = 100
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 _BEGINNING = re.compile(r"^(\s*)::", re.M)
 _PROGRESS = re.compile(r"\[info\] Progress: (\d+) of (\d+) baselines(.*)")
@@ -100,16 +101,19 @@ class Screen:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     def findings(self, run: Run) -> None:
-        """The table of what was found, the worst first."""
+        """The table of what was found, the worst first, as many as a log is read for."""
         self._wipe()
         if not run.findings:
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("severity", "type", "where", "point", "what"):
             table.add_column(column, overflow="fold")
-        for finding in sorted(run.findings, key=lambda f: (-f.threat, f.type, f.route, f.point)):
+        worst = sorted(run.findings, key=lambda f: (-f.threat, f.type, f.route, f.point))
+        for finding in worst[:_MOST_FINDINGS]:
             table.add_row(*_row(finding))
         self._console.print(table)
+        if len(worst) > _MOST_FINDINGS:
+            self.line(f"{len(worst) - _MOST_FINDINGS:,} more are in the reports")
 
     def reports(self, paths: Sequence[Path]) -> None:
         """Where the reports lie: the one to read in full, the others by what they add to its name."""

@@ -19,6 +19,8 @@ VERSION = "15.0.7"
 _NAMESPACE = uuid.UUID("6f0a4c0e-5b0e-5c39-9d0b-3f1d5a8f2c11")
 _BODY = 4_000
 _MOST_RESOURCES = 5_000
+_CONTROL = ("Unmodified", "Recorded")
+"""What scanners of GitLab call the control; its page shows the response of the second beside the attack's."""
 
 
 def render(view: View) -> str:
@@ -80,9 +82,11 @@ def _vulnerability(shown: Shown) -> dict[str, Any]:
         f"Reached by:\n\n{tests}" if tests else "",
     ]
     supporting = [
-        {"name": name, "request": _request(shown, sent), "response": _response(sent)}
-        for name, sent in (("Unmodified", shown.control), ("Confirmation", shown.confirmation))
+        {"name": name, **messages}
+        for names, sent in ((_CONTROL, shown.control), (("Confirmation",), shown.confirmation))
         if sent
+        for messages in [{"request": _request(shown, sent), "response": _response(sent)}]
+        for name in names
     ]
     return {
         "id": str(uuid.uuid5(_NAMESPACE, shown.fingerprint + f"/{ordinal}" * (ordinal > 1))),

@@ -146,14 +146,15 @@ class _Everywhere:
 
 def _highest_mark(run: Run) -> int:
     """The last number that was given to a secret of this run before."""
-    exchanges = (one for finding in (*run.findings, *run.accepted) for one in _exchanges(finding))
-    texts = chain.from_iterable((one.request, one.response) for one in exchanges)
-    return max((int(number) for text in texts for number in MARK.findall(text)), default=0)
+    highest = 0
 
+    def look(data: bytes) -> bytes:
+        nonlocal highest
+        highest = max((highest, *map(int, MARK.findall(data))))
+        return data
 
-def _exchanges(finding: Finding) -> list[Exchange]:
-    evidence = finding.evidence
-    return [one for one in (evidence.attack, evidence.confirmation, evidence.control) if one]
+    _changed(run, lambda finding: _finding(finding, look), look)
+    return highest
 
 
 def _is_distinct(value: bytes) -> bool:

@@ -97,6 +97,15 @@ def test_findings_are_listed_the_worst_first():
     assert "HIGH" in text
 
 
+def test_findings_of_a_log_that_nobody_would_read_are_the_worst_hundred():
+    shown, out = screen()
+    shown.findings(run(*(finding("xss", 1 + number % 100, route=f"/r{number}") for number in range(1_200))))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 102
+    assert lines[1].split()[2:4] == ["GET", "/r1099"]
+    assert lines[-1] == "1,100 more are in the reports"
+
+
 def test_findings_of_a_clean_run_show_no_table():
     shown, out = screen()
     shown.findings(run())

@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 
 from fastci.reports import REPORTS, sarif
 from fastci.reports.curl import with_secrets
+from fastci.reports.exchange import read_message
 from fastci.results import Place, PointCoverage, Run
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "reports"
@@ -74,7 +75,7 @@ MISSING = {
         *(f"vulnerabilities.0.location.{name}" for name in ("hostname", "method", "param", "path")),
         "vulnerabilities.0.links.0.url",
         *(f"vulnerabilities.0.{message}.{name}" for message in (
-            "evidence", "evidence.supporting_messages.0", "evidence.supporting_messages.1",
+            "evidence", "evidence.supporting_messages.0", "evidence.supporting_messages.2",
           ) for name in (
             "request.headers", "request.method", "request.url", "request.headers.0.name",
             "request.headers.0.value", "response.headers", "response.reason_phrase",
@@ -309,6 +310,18 @@ def test_two_places_of_one_fingerprint_have_names_of_their_own(sample: Run):
     hashes = [r["partialFingerprints"]["primaryLocationLineHash"] for r in sarif_run(run)["results"]]
     assert len({v["id"] for v in gitlab}) == len({q["fingerprint"] for q in quality}) == len(set(hashes)) == 2
     assert quality[0]["fingerprint"] == found.fingerprint
+
+
+def test_gitlab_page_shows_the_answer_to_the_control_beside_that_to_the_attack(sample: Run):
+    """It looks for the message called Recorded (ee/vulnerabilities, details.vue) that has headers."""
+    finding = next(f for f in sample.findings if f.id == "v1")
+    assert finding.evidence.control
+    report = json.loads(REPORTS["gitlab"].render(replace(sample, findings=[finding])))
+    messages = {m["name"]: m for m in report["vulnerabilities"][0]["evidence"]["supporting_messages"]}
+    assert list(messages) == ["Unmodified", "Recorded", "Confirmation"]
+    control = read_message(finding.evidence.control.response)
+    assert messages["Recorded"]["response"]["body"] == control.body.decode()
+    assert messages["Recorded"]["response"]["headers"][0]["value"] == control.fields[0][1]
 
 
 def test_gitlab_lengths_of_huge_finding_are_cut(sample: Run):
