@@ -78,7 +78,7 @@ def asks_password(body: bytes) -> bool:
 
 def is_login(target: bytes) -> bool:
     """Whether an address looks like a login page."""
-    return _LOGIN.search(urlsplit(target.decode("latin-1")).path) is not None
+    return _LOGIN.search(_path(target)) is not None
 
 
 def compare(recorded: Recorded, now: Response, *, target: bytes, failure: str = "") -> Verdict:
@@ -116,12 +116,21 @@ def compare(recorded: Recorded, now: Response, *, target: bytes, failure: str = 
 
 def _compare_redirects(was: bytes, became: bytes) -> Verdict:
     """A form that is refused often answers by a redirect too, to another place."""
-    routes = [route_template(b"GET", urlsplit(where).path) for where in (was, became)]
+    routes = [route_template(b"GET", _path(where).encode("latin-1")) for where in (was, became)]
     if not was or routes[0] == routes[1]:
         return Verdict(standing=Standing.ALIKE)
     return Verdict(
         standing=Standing.CHANGED, detail=f"recorded a redirect to {routes[0]}, now to {routes[1]}"
     )
+
+
+def _path(address: bytes) -> str:
+    """The path of an address; of one that is none (an attack made it), what stands before its query."""
+    text = address.decode("latin-1")
+    try:
+        return urlsplit(text).path
+    except ValueError:
+        return text.partition("?")[0]
 
 
 def _leads_to_login(location: bytes) -> bool:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from urllib.parse import urlsplit
 
 from fastci import results
 from fastci.node.engine.coding import decoded_body
@@ -199,7 +198,7 @@ class Deal:
 
 def phase_of(request: Request, response: Response) -> tuple[Phase, str]:
     """When a baseline is tested, and for the last phase the reason."""
-    path = urlsplit(request.target.decode("latin-1")).path if request.target.startswith(b"/") else ""
+    path = request.target.partition(b"?")[0].decode("latin-1") if request.target.startswith(b"/") else ""
     if request.method == b"DELETE":
         return Phase.DESTROY, "tested last: it deletes"
     if word := _DESTROYING_PATH.search(path):

@@ -30,6 +30,13 @@ def test_redirect_to_another_route_is_a_change():
     assert verdict.detail == "recorded a redirect to /items/{}, now to /items/new"
 
 
+@pytest.mark.parametrize("location", ["/a/\u560d".encode(), b"//[x", b"http://[::1/\xff", b"\x00"])
+def test_redirect_to_what_is_no_address_is_a_change(location: bytes):
+    was, now = response(302, location=b"/items/17"), response(302, location=location)
+    assert judge(was, now).standing is Standing.CHANGED
+    assert not is_login(location)
+
+
 @pytest.mark.parametrize("status", [401, 403, 407, 419, 440])
 def test_refusal_where_there_was_success_is_a_lost_session(status: int):
     verdict = judge(response(200), response(status))
