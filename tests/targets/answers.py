@@ -7,9 +7,11 @@ from unittest import mock
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment
+from mako.template import Template
 
 from fastci.node.message import Field, Request, Response, parse_response
 from targets.kit import Handler, Pair, get, inputs, looked_up, page, path_of
+from targets.programs import run
 
 # redirects
 
@@ -148,6 +150,60 @@ def _engine(start: str, end: str) -> Handler:
     return handler
 
 
+TWIG = "/usr/share/php/Twig/autoload.php"
+HANDLEBARS = "/usr/share/nodejs/handlebars"
+
+
+def mako(request: Request) -> Response:
+    try:
+        return page(Template(f"<p>Dear {inputs(request)['name']}</p>").render())
+    except Exception:
+        return page("<p>That card cannot be printed.</p>", 500)
+
+
+def mako_variable(request: Request) -> Response:
+    return page(Template("<p>Dear ${name | h}</p>").render(name=inputs(request)["name"]))
+
+
+def _twig(code: str) -> Handler:
+    """The real engine; the value comes by the program's input."""
+    start = f"require '{TWIG}'; $v = stream_get_contents(STDIN);"
+
+    def handler(request: Request) -> Response:
+        text = run(["php", "-d", "display_errors=0", "-r", start + code], inputs(request)["name"])
+        return page(f"<p>{text or 'That card cannot be printed.'}</p>")
+
+    return handler
+
+
+twig = _twig(
+    "echo (new Twig\\Environment(new Twig\\Loader\\ArrayLoader()))->createTemplate('Dear '.$v)->render([]);"
+)
+twig_variable = _twig(
+    "echo (new Twig\\Environment(new Twig\\Loader\\ArrayLoader()))"
+    "->createTemplate('Dear {{ v }}')->render(['v' => $v]);"
+)
+
+
+def _handlebars(code: str) -> Handler:
+    start = f"const h = require('{HANDLEBARS}'), v = require('fs').readFileSync(0, 'utf8');"
+
+    def handler(request: Request) -> Response:
+        text = run(["node", "-e", start + code], inputs(request)["name"])
+        return page(f"<p>{text or 'That card cannot be printed.'}</p>")
+
+    return handler
+
+
+handlebars = _handlebars("console.log(h.compile('Dear ' + v)({}))")
+handlebars_variable = _handlebars("console.log(h.compile('Dear {{v}}')({v}))")
+
+
+def signs_taken_out(request: Request) -> Response:
+    """Shows the value without what stands between the signs of templates."""
+    return page(f"<p>Dear {escape(re.sub(r'{{.*?}}', '', inputs(request)['name']))}</p>")
+
+
 # addresses that are fetched
 
 
@@ -156,6 +212,25 @@ def fetch(request: Request) -> Response:
     if host:
         looked_up.add(host)
     return page("<p>Thank you.</p>")
+
+
+_INSIDE = {
+    "127.0.0.1:22": "SSH-2.0-OpenSSH_9.2p1",
+    "169.254.169.254": "ami-id\nami-launch-index\nhostname\n",
+    "feeds.example": "<feed>tea</feed>",
+}
+
+
+def fetch_and_show(request: Request) -> Response:
+    """Shows what it gets at an address; its network is a table."""
+    place = urlsplit(inputs(request)["from"]).netloc
+    return page(f"<pre>{escape(_INSIDE.get(place, 'nobody answers'))}</pre>")
+
+
+def fetch_known_and_show(request: Request) -> Response:
+    place = urlsplit(inputs(request)["from"]).netloc
+    shown = _INSIDE[place] if place == "feeds.example" else f"{place} is not among our feeds"
+    return page(f"<pre>{escape(shown)}</pre>")
 
 
 def fetch_and_tell(request: Request) -> Response:
@@ -185,14 +260,18 @@ def _redirects(detect: str, flaw: str, broken: Handler, repaired: Handler) -> Pa
     )
 
 
-def _template(flaw: str, broken: Handler) -> Pair:
+def _template(
+    flaw: str, broken: Handler, repaired: Handler = template_variable, *, detect: str = "ssti-calc",
+    needs: str = "",
+) -> Pair:  # fmt: skip
     return Pair(
-        detect="ssti-calc",
+        detect=detect,
+        needs=needs,
         flaw=flaw,
         request=get("/card?name=Ann"),
         point="GET_name_value",
         broken=broken,
-        repaired=template_variable,
+        repaired=repaired,
     )
 
 
@@ -234,6 +313,10 @@ PAIRS = (
     _header("pasted", language_header),
     _header("cut to bytes", language_header_narrow),
     _template("Jinja", template),
+    _template("Mako", mako, mako_variable),
+    _template("Twig", twig, twig_variable, needs=TWIG),
+    _template("Handlebars", handlebars, handlebars_variable, detect="ssti-handlebars", needs=HANDLEBARS),
+    _template("signs", handlebars, signs_taken_out, detect="ssti-handlebars", needs=HANDLEBARS),
     _template("FreeMarker, groups digits", _engine("${", "}")),
     _template("ERB", _engine("<%=", "%>")),
     _template("Razor", _engine("@(", ")")),
@@ -244,6 +327,17 @@ PAIRS = (
         point="GET_from_value",
         broken=fetch_and_tell,
         repaired=fetch_none,
+    ),
+    *(
+        Pair(
+            detect="ssrf-content",
+            flaw=f"shows what it fetches, value {value}",
+            request=get(f"/feed?from={value}"),
+            point="GET_from_value",
+            broken=fetch_and_show,
+            repaired=fetch_known_and_show,
+        )
+        for value in ("http://feeds.example/", "feeds.example")
     ),
     Pair(
         detect="ssti-oob",

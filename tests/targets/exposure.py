@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 
-from fastci.node.message import Request, Response
+from fastci.node.message import Origin, Request, Response
 from targets.kit import Handler, Pair, answer, get, page, path_of, post
 
 _WHOLE = "*"
@@ -27,6 +27,8 @@ no_hashes = _says(json.dumps([{"name": "ann", "password": "********", "key": "$2
 passwords = _says(json.dumps({"users": [{"email": "a@b.example", "password": "pass1"}]}), media_type=_data)
 words = _says(json.dumps({"email": "E-mail", "password": "Password"}), media_type=_data)
 open_cookie = _says("hello", Set_Cookie="sessionid=3f2a9c77d1b04e; Path=/")
+plain_cookie = _says("hello", Set_Cookie="sessionid=3f2a9c77d1b04e; Path=/; HttpOnly; SameSite=Lax")
+secure_cookie = _says("hello", Set_Cookie="sessionid=3f2a9c77d1b04e; Path=/; Secure; HttpOnly; SameSite=Lax")
 shut_cookie = _says("hello", Set_Cookie="sessionid=3f2a9c77d1b04e; Path=/; HttpOnly; SameSite=Lax")
 bare_page = _says("<p>Teas</p>")
 guarded_page = _says("<p>Teas</p>", X_Content_Type_Options="nosniff", X_Frame_Options="DENY")
@@ -144,6 +146,15 @@ PAIRS = (
     _pair("info-files", "settings", _file("/.env", "DEBUG=0\nDB_PASSWORD=tea\n"), everywhere),
     _pair("info-backup", "behind its ending", backup, no_backup, get("/teas.php"), "ACTION_EXT_value"),
     _pair("cookie-flags", "session", open_cookie, shut_cookie),
+    Pair(
+        detect="cookie-secure",
+        flaw="session",
+        broken=plain_cookie,
+        repaired=secure_cookie,
+        request=_PAGE,
+        point=_WHOLE,
+        origin=Origin(scheme="https", host="target.example", port=443),
+    ),
     _pair("cookie-samesite", "session", open_cookie, shut_cookie),
     _pair("headers-protection", "a page", bare_page, guarded_page),
     _pair("cors-origin", "every origin", any_origin, one_origin),

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from html import escape
 
+import mongomock
 from lxml import etree
 
 from fastci.node.message import Request, Response
@@ -202,6 +203,47 @@ def account_typed(request: Request) -> Response:
     return account(request)
 
 
+_COLLECTION = mongomock.MongoClient().shop.accounts
+_COLLECTION.insert_many([dict(account) for account in _ACCOUNTS])
+
+
+def stored_account(request: Request) -> Response:
+    """The same, asked of a collection of documents by another reading of MongoDB's operators."""
+    try:
+        asked = json.loads(request.body)
+        found = _COLLECTION.find_one({"name": asked["name"], "key": asked["key"]})
+    except json.JSONDecodeError:
+        return answer({"error": "not JSON"}, 400)
+    except Exception as error:
+        return answer({"error": f"{type(error).__name__} in the database"}, 500)
+    return answer({"welcome": found["name"]}) if found else answer({"error": "no such account"}, 401)
+
+
+def stored_account_typed(request: Request) -> Response:
+    try:
+        asked = json.loads(request.body)
+    except json.JSONDecodeError:
+        return answer({"error": "not JSON"}, 400)
+    if not isinstance(asked, dict) or not all(isinstance(asked.get(k), str) for k in ("name", "key")):
+        return answer({"error": "name and key must be text"}, 400)
+    return stored_account(request)
+
+
+def stored_account_by_names(request: Request) -> Response:
+    wanted: dict[str, object] = {}
+    for key, value in inputs(request).items():
+        name, _, operator = key.rstrip("]").partition("[")
+        wanted[name] = {operator: value} if operator else value
+    try:
+        return page(f"<p>{[a['name'] for a in _COLLECTION.find(wanted)]}</p>")
+    except Exception:
+        return page("<p>Something went wrong.</p>", 500)
+
+
+def stored_account_by_plain_names(request: Request) -> Response:
+    return page(f"<p>{[a['name'] for a in _COLLECTION.find({'name': inputs(request)['name']})]}</p>")
+
+
 def account_by_script(request: Request) -> Response:
     """A `$where` script with the value in single quotes."""
     name = inputs(request)["name"]
@@ -353,6 +395,30 @@ PAIRS = (
         point=_AT_KEY,
         broken=account,
         repaired=account_typed,
+    ),
+    Pair(
+        detect="nosqli-boolean",
+        flaw="typeless comparison in a collection",
+        request=_KEY,
+        point=_AT_KEY,
+        broken=stored_account,
+        repaired=stored_account_typed,
+    ),
+    Pair(
+        detect="nosqli-or",
+        flaw="login that fails, in a collection",
+        request=post("/login", '{"name": "ann", "key": "wrong"}', "application/json"),
+        point=_AT_KEY,
+        broken=stored_account,
+        repaired=stored_account_typed,
+    ),
+    Pair(
+        detect="nosqli-names",
+        flaw="names with operators, in a collection",
+        request=get("/account?name=ann"),
+        point="GET_name_name",
+        broken=stored_account_by_names,
+        repaired=stored_account_by_plain_names,
     ),
     Pair(
         detect="nosqli-boolean",

@@ -76,7 +76,10 @@ class Hearing(EngineHearing):
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A detect, the flawed application it must prove, the repaired one it must stay silent at."""
+    """A detect, the flawed application it must prove, the repaired one it must stay silent at.
+
+    `needs` is a program or file that not every machine has.
+    """
 
     detect: str
     flaw: str
@@ -86,6 +89,8 @@ class Pair:
     point: str
     repaired_request: Request | None = None
     company: Company = field(default_factory=Company)
+    needs: str = ""
+    origin: Origin = ORIGIN
 
 
 def get(target: str, **headers: str) -> Request:
@@ -174,17 +179,18 @@ def run_detect(
     *,
     points: str = "",
     company: Company | None = None,
+    origin: Origin = ORIGIN,
 ) -> Outcome:
     """Run one detect at every point of a request (or at one) the way the engine does."""
     looked_up.clear()
     client = InProcess(handler)
-    return asyncio.run(_run(extension, client, request, points, company or Company()))
+    return asyncio.run(_run(extension, client, request, points, company or Company(), origin))
 
 
 async def _run(
-    extension: Extension, client: InProcess, request: Request, only: str, company: Company
+    extension: Extension, client: InProcess, request: Request, only: str, company: Company, origin: Origin
 ) -> Outcome:
-    target = Target(recorded=ORIGIN, origin=ORIGIN, base=b"")
+    target = Target(recorded=origin, origin=origin, base=b"")
     channel = Channel(Sender(client, rate=0), target, Sessions(Scope.parse("", ())))  # type: ignore[arg-type]
     control = await channel.send(request, is_control=True)
     request = extension.modified(request)

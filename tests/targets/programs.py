@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 
 from fastci.node.message import Request, Response
 from targets.kit import Handler, Pair, clock, get, inputs, looked_up, page
@@ -22,7 +23,8 @@ bash() { note "$@"; }
 
 
 def available(program: str) -> bool:
-    return shutil.which(program) is not None
+    """Whether a program, or a file, is there."""
+    return shutil.which(program) is not None or Path(program).exists()
 
 
 def run(command: list[str], code: str = "") -> str:
@@ -47,6 +49,27 @@ def listed(request: Request) -> Response:
     """The same program with the value as one argument, and no shell."""
     command = ["printf", "%s\n", "route to " + inputs(request)["host"].replace("\0", "")]
     return page(f"<pre>{escape(run(command))}</pre>")
+
+
+def _sorted(*before: str) -> Handler:
+    """Gives the value to a program as an argument, without any shell."""
+
+    def handler(request: Request) -> Response:
+        value = inputs(request)["host"].replace("\0", "")
+        try:
+            done = subprocess.run(["sort", *before, value], capture_output=True, timeout=20, check=False)
+        except ValueError:
+            return page("<p>That is no name.</p>", 400)
+        said = (done.stdout + done.stderr).decode("utf-8", "replace")
+        return page(f"<pre>{escape(said)}</pre>")
+
+    return handler
+
+
+def explaining(request: Request) -> Response:
+    """Explains itself to everybody, and shows the value."""
+    usage = "usage: route [-v] HOST"
+    return page(f"<pre>{usage}</pre><p>{escape(inputs(request)['host'])}</p>")
 
 
 def previewing(request: Request) -> Response:
@@ -197,6 +220,8 @@ PAIRS: tuple[Pair, ...] = (
     _command("rce-oob", "single quotes", _quiet("echo 'HOST'"), previewing),
     _command("rce-oob", "double quotes", _quiet('echo "HOST"'), filtered),
     _command("rce-oob", "separators taken out", without_semicolons, filtered),
+    _command("rce-argument", "option", _sorted(), _sorted("--")),
+    _command("rce-argument", "option, beside a page that explains itself", _sorted(), explaining),
     _command("rce-jndi-oob", "lookups in a log", logging, previewing),
     _code("rce-eval-time", "Python", _python_quietly, _python_literal),
     _code("rce-eval-time", "JavaScript", _node_quietly("eval(v)"), _data),

@@ -1,5 +1,7 @@
 """Every built-in detect proves its flaw at a broken target and nothing at a repaired one."""
 
+import os
+
 import pytest
 
 from fastci.node.dsl import Extension, builtin_extensions
@@ -13,9 +15,11 @@ MOST_REQUESTS = {"default": 85, "thorough": 150}
 """What a policy's detects may cost together at a harmless parameter; the promise to users is 300."""
 
 
-def needs(detect: str) -> None:
-    program = NEEDS.get(detect)
+def needs(pair: Pair) -> None:
+    program = pair.needs or NEEDS.get(pair.detect)
     if program and not available(program):
+        if os.environ.get("FAST_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"FAST_REQUIRE_SERVERS=1, but {program} is not installed")
         pytest.skip(f"NOT RUN: {program} is not installed")
 
 
@@ -25,9 +29,11 @@ def named(pair: Pair) -> str:
 
 @pytest.mark.parametrize("pair", all_pairs(), ids=named)
 def test_detect_at_broken_target_proves_the_flaw(pair: Pair):
-    needs(pair.detect)
+    needs(pair)
     detect = DETECTS[pair.detect]
-    outcome = run_detect(detect, pair.broken, pair.request, points=pair.point, company=pair.company)
+    outcome = run_detect(
+        detect, pair.broken, pair.request, points=pair.point, company=pair.company, origin=pair.origin
+    )
     assert list(outcome.proofs) == [pair.point]
     evidence = outcome.proofs[pair.point]
     assert evidence.matched
@@ -36,10 +42,12 @@ def test_detect_at_broken_target_proves_the_flaw(pair: Pair):
 
 @pytest.mark.parametrize("pair", all_pairs(), ids=named)
 def test_detect_at_repaired_target_stays_silent(pair: Pair):
-    needs(pair.detect)
+    needs(pair)
     detect = DETECTS[pair.detect]
     request = pair.repaired_request or pair.request
-    outcome = run_detect(detect, pair.repaired, request, points=pair.point, company=pair.company)
+    outcome = run_detect(
+        detect, pair.repaired, request, points=pair.point, company=pair.company, origin=pair.origin
+    )
     assert outcome.proofs == {}
     assert outcome.requests > 1 or detect.oracle == "passive"
 
@@ -47,7 +55,7 @@ def test_detect_at_repaired_target_stays_silent(pair: Pair):
 REPAIRED = {
     pair.repaired: pair
     for pair in all_pairs()
-    if not pair.detect.startswith(("rce", "headers", "deser-error"))
+    if not pair.detect.startswith(("rce", "headers", "deser-error")) and not pair.needs
 }
 
 
@@ -56,7 +64,7 @@ def test_detects_of_all_types_at_repaired_target_stay_silent(handler: Handler):
     pair = REPAIRED[handler]
     request = pair.repaired_request or pair.request
     told = {
-        name: run_detect(detect, handler, request, company=pair.company).proofs
+        name: run_detect(detect, handler, request, company=pair.company, origin=pair.origin).proofs
         for name, detect in DETECTS.items()
         if detect.type != "headers"
     }

@@ -19,7 +19,7 @@ baseline reads, since such a condition behind an UPDATE or DELETE would mean eve
 `time`: payloads with DELAY_MARKER, the seconds to wait. The target is vulnerable when answers take longer by
 the seconds asked for, for several different delays.
 `passive`: the `response` beside it already holds for the answer to the unmodified request, or for the head of
-the recorded one. Costs no request.
+the recorded one. Costs no request. With `tls` only where the target is spoken to by TLS.
 The others look at a request as a whole, each in one way: `access` (`tries`), `csrf`, `idor` (`ways`), `jwt`
 (`ways`), `mass`, `upload`."""
 
@@ -53,6 +53,8 @@ def read_oracle(document: Document, item: yaml.MappingNode) -> OracleUse | None:
     if name == "boolean":
         options["pairs"] = _pairs(document, entries["pairs"].value if "pairs" in entries else None, item)
         options["or"] = document.switch(entries["or"].value, "or") if "or" in entries else False
+    if name == "passive":
+        options["tls"] = document.switch(entries["tls"].value, "tls") if "tls" in entries else False
     for key, words in WORDS.get(name, {}).items():
         options[key] = _chosen(document, entries[key].value if key in entries else None, item, key, words)
     return OracleUse(name=name, options=options)
@@ -65,7 +67,7 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "boolean": ("pairs", "or"), **{name: tuple(words) for name, words in WORDS.items()},
-    **dict.fromkeys(("csrf", "mass", "passive", "time", "upload"), ()),
+    "passive": ("tls",), **dict.fromkeys(("csrf", "mass", "time", "upload"), ()),
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_payloads_that_mean_every_row_are_for_reading_baselines(detect: Extensio
 
 @every
 def test_payloads_have_a_marker_unless_a_file_or_a_message_is_the_proof(detect: Extension):
-    endings = ("-error", "-stacktrace", "-type", "-backup")
+    endings = ("-argument", "-content", "-error", "-stacktrace", "-type", "-backup")
     by_content = detect.type in ("ptrav", "xxe") or detect.name.endswith(endings)
     assert by_content or all(re.search(r"_MARKER|\^|\[\$", text) for text in payloads_of(detect))
 

@@ -11,6 +11,8 @@ from fastci.node.engine.confirm import Probe
 async def decide_passive(probe: Probe, attack: Attack) -> results.Evidence | None:
     """The evidence where the extension's `response` holds for an answer that no attack brought about."""
     control = probe.control
+    if probe.extension.oracle_options["tls"] and probe.channel.target.origin.scheme != "https":
+        return None
     if control.response.status and (match := probe.extension.detect(attack, control.response)):
         again = await probe.channel.send(attack.request)
         if not again.response.status or probe.extension.detect(attack, again.response) is None:
