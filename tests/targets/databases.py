@@ -258,6 +258,22 @@ PAIRS = (
         repaired=by_name_bound,
     ),
     Pair(
+        detect="sqli-union",
+        flaw="text in single quotes",
+        request=_NAME,
+        point="GET_name_value",
+        broken=by_name,
+        repaired=by_name_bound,
+    ),
+    Pair(
+        detect="sqli-union",
+        flaw="number",
+        request=_NUMBER,
+        point="GET_id_value",
+        broken=by_number,
+        repaired=by_number_lenient,
+    ),
+    Pair(
         detect="sqli-order",
         flaw="column",
         request=_ORDER,

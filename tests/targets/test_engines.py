@@ -88,6 +88,8 @@ CONTEXTS: list[tuple[str, str, str, set[str]]] = [
     ("sqli-arithmetic", "SELECT name FROM tea ORDER BY id LIMIT VALUE", "2", {"mariadb"}),
     ("sqli-or", TEXT, "Matcha", set()),
     ("sqli-or", "SELECT name FROM tea WHERE name = 'VALUE' AND cents = 1", "Assam", set()),
+    ("sqli-union", TEXT, "Assam", set()),
+    ("sqli-union", "SELECT name, cents, id FROM tea WHERE id = VALUE ORDER BY cents", "2", set()),
     ("sqli-order", "SELECT name FROM tea ORDER BY VALUE", "name", set()),
     ("sqli-order", "SELECT name FROM tea ORDER BY VALUE", "cents desc", set()),
     ("sqli-concat", TEXT, "Assam", set()),

@@ -11,7 +11,7 @@ from targets.kit import Handler, Pair, run_detect
 from targets.programs import NEEDS, available
 
 DETECTS = {extension.name: extension for extension in builtin_extensions()}
-MOST_REQUESTS = {"default": 85, "thorough": 150}
+MOST_REQUESTS = {"default": 90, "thorough": 150}
 """What a policy's detects may cost together at a harmless parameter; the promise to users is 300."""
 
 

@@ -11,19 +11,21 @@ import yaml
 
 from fastci.node.dsl.document import Document, items
 
-ORACLES = ("access", "boolean", "csrf", "idor", "jwt", "mass", "passive", "time", "upload")
+ORACLES = ("access", "boolean", "csrf", "idor", "jwt", "mass", "passive", "time", "union", "upload")
 """`boolean`: `pairs` is a list of [true, false]: two payloads that differ in one condition. The target is
 vulnerable when every true one is answered as the baseline is and every false one otherwise. With `or` the
 first of a pair is false, the second true: what the baseline finds plus all else. It is asked only where the
 baseline reads, since such a condition behind an UPDATE or DELETE would mean every row.
 `time`: payloads with DELAY_MARKER, the seconds to wait. The target is vulnerable when answers take longer by
 the seconds asked for, for several different delays.
+`union`: payloads that begin with what ends the value, before `UNION ALL SELECT`. The target is vulnerable
+when it shows a row that was added. Asked where the baseline reads, as `or`.
 `passive`: the `response` beside it already holds for the answer to the unmodified request, or for the head of
 the recorded one. Costs no request. With `tls` only where the target is spoken to by TLS.
 The others look at a request as a whole, each in one way: `access` (`tries`), `csrf`, `idor` (`ways`), `jwt`
 (`ways`), `mass`, `upload`."""
 
-WHOLE = frozenset(ORACLES) - {"boolean", "time"}
+WHOLE = frozenset(ORACLES) - {"boolean", "time", "union"}
 """Those that need no point: they run once for a baseline that the policy admits any point of."""
 
 
@@ -53,6 +55,8 @@ def read_oracle(document: Document, item: yaml.MappingNode) -> OracleUse | None:
     if name == "boolean":
         options["pairs"] = _pairs(document, entries["pairs"].value if "pairs" in entries else None, item)
         options["or"] = document.switch(entries["or"].value, "or") if "or" in entries else False
+    if name == "union":
+        options["or"] = True  # what it sends cuts the rest of a statement off
     if name == "passive":
         options["tls"] = document.switch(entries["tls"].value, "tls") if "tls" in entries else False
     for key, words in WORDS.get(name, {}).items():
@@ -67,7 +71,7 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "boolean": ("pairs", "or"), **{name: tuple(words) for name, words in WORDS.items()},
-    "passive": ("tls",), **dict.fromkeys(("csrf", "mass", "time", "upload"), ()),
+    "passive": ("tls",), **dict.fromkeys(("csrf", "mass", "time", "union", "upload"), ()),
 }  # fmt: skip
 
 

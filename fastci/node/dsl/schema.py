@@ -143,7 +143,7 @@ def _detect() -> Schema:
         {
             "type": "object",
             "properties": {"oracle": {"const": name}, **{key: _option(name, key) for key in OPTIONS[name]}},
-            "required": ["oracle", *(key for key in OPTIONS[name] if key != "or")],
+            "required": ["oracle", *(key for key in OPTIONS[name] if key not in ("or", "tls"))],
             "additionalProperties": False,
         }
         for name in ORACLES
@@ -165,7 +165,7 @@ def _option(oracle: str, key: str) -> Schema:
     if key == "pairs":
         pair = {"type": "array", "items": _SCALAR, "minItems": 2, "maxItems": 2}
         return {"type": "array", "items": pair, "minItems": 1}
-    if key == "or":
+    if key in ("or", "tls"):
         return {"type": "boolean"}
     return _many(_words(WORDS[oracle][key]))
 

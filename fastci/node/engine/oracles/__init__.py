@@ -15,6 +15,7 @@ from fastci.node.engine.oracles.jwt import decide_jwt
 from fastci.node.engine.oracles.mass import decide_mass
 from fastci.node.engine.oracles.passive import decide_passive
 from fastci.node.engine.oracles.time import decide_time
+from fastci.node.engine.oracles.union import decide_union
 from fastci.node.engine.oracles.upload import decide_upload
 
 
@@ -34,5 +35,6 @@ ORACLES: Mapping[str, Oracle] = {
     "mass": decide_mass,
     "passive": decide_passive,
     "time": decide_time,
+    "union": decide_union,
     "upload": decide_upload,
 }
