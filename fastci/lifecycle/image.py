@@ -28,7 +28,9 @@ Say = Callable[[str], None]
 REPOSITORY = "fast-action/node"
 NODE_LABEL = "org.fast-action.node"
 """Image label that says: this is our node, not just any image of the contract."""
-_PARTS = ("Dockerfile", "locked/image.txt", "fastci")
+PACKAGE = Path(fastci.__file__).resolve().parent
+_BESIDE = {"Dockerfile": "lifecycle/context/Dockerfile", "locked/image.txt": "lifecycle/context/image.txt"}
+"""What the Dockerfile reads beside the package, and where that has it: links in a checkout, else files."""
 _BUILD_TIMEOUT = 900
 _PULLS = 3
 _LIFETIME = 86400.0
@@ -79,15 +81,9 @@ class Images:
     def get_own(self, base: str) -> str:
         """See to it that the engine has the node's image of the present source on this base; its name.
 
-        Raises UsageError where there is no source, TechnicalError when it cannot be built.
+        Raises TechnicalError when it cannot be built.
         """
-        root = source_root()
-        if root is None:
-            raise UsageError(
-                "the node's image cannot be built: this installation has no Dockerfile",
-                hint="name an image in FAST_IMAGE, run from a checkout, or take --runtime process",
-            )
-        context = build_context(root)
+        context = build_context(PACKAGE)
         tag = image_tag(context, base)
         with one_at_a_time("image", self._waiter), speaking("the node's image cannot be built"):
             try:
@@ -130,19 +126,19 @@ class Images:
             )
 
 
-def source_root() -> Path | None:
-    """The checkout this package runs from; None where it was installed without its Dockerfile."""
-    root = Path(fastci.__file__).resolve().parent.parent
-    return root if all((root / part).exists() for part in _PARTS) else None
-
-
-def build_context(root: Path) -> bytes:
-    """The build context as a tar archive, the same bytes for the same sources."""
+def build_context(package: Path) -> bytes:
+    """The build context as a tar archive, the same bytes for the same sources, however installed."""
+    sources = {name: package / place for name, place in _BESIDE.items()}
+    for path in package.rglob("*"):
+        inside = path.relative_to(package)
+        # The templates are those of job definitions: nothing in a node makes any.
+        if path.is_file() and path.suffix != ".pyc" and inside.parts[0] != "templates":
+            sources[f"fastci/{inside.as_posix()}"] = path
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for path in _files(root):
+        for name, path in sorted(sources.items()):
             content = path.read_bytes()
-            entry = tarfile.TarInfo(str(path.relative_to(root)))
+            entry = tarfile.TarInfo(name)
             entry.size = len(content)
             entry.mode = 0o644
             archive.addfile(entry, io.BytesIO(content))
@@ -153,16 +149,3 @@ def image_tag(context: bytes, base_image: str) -> str:
     """Name and tag of the image that this context makes on this base."""
     digest = hashlib.sha256(context + b"\0" + base_image.encode()).hexdigest()
     return f"{REPOSITORY}:{fastci.__version__}-{digest[:16]}"
-
-
-def _files(root: Path) -> list[Path]:
-    found = []
-    for part in _PARTS:
-        path = root / part
-        inside = path.rglob("*") if path.is_dir() else [path]
-        found += [file for file in inside if file.is_file() and not _is_left_out(file.relative_to(root))]
-    return sorted(found)
-
-
-def _is_left_out(path: Path) -> bool:
-    return path.suffix == ".pyc" or "__pycache__" in path.parts
