@@ -23,6 +23,7 @@ from proxy_rig import (
     read_exactly,
     read_head,
     read_message,
+    read_some,
     self_signed,
     wait_for,
 )
@@ -368,6 +369,21 @@ def test_client_that_says_everything_at_once_and_half_closes(start: Start):
         client.shutdown(socket.SHUT_WR)
         assert read_head(client).startswith(b"HTTP/1.1 200 ")
         assert read_all(client) == b"got \x00\x01"
+
+
+def test_connect_within_a_tunnel_opens_one_behind_it(start: Start):
+    def handle(connection: socket.socket) -> None:
+        assert read_head(connection).startswith(b"CONNECT far.test:1 ")
+        connection.sendall(b"HTTP/1.1 200 Yes\r\n\r\n220 ready\r\n")
+        connection.sendall(connection.recv(100).upper())
+
+    origin, proxy = start(handle), start()
+    with proxy.tunnel("127.0.0.1", origin.port) as client:
+        client.sendall(b"CONNECT far.test:1 HTTP/1.1\r\nHost: far.test:1\r\n\r\n")
+        assert read_some(client, b"220 ready\r\n") == b"HTTP/1.1 200 Yes\r\n\r\n220 ready\r\n"
+        client.sendall(b"get / http/1.1\r\n\r\n")
+        assert read_all(client) == b"GET / HTTP/1.1\r\n\r\n"
+    assert proxy.seen() == {("upgrade", "127.0.0.1"): 1}
 
 
 def test_server_that_speaks_first_tunnelled(start: Start):

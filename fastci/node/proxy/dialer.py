@@ -23,6 +23,9 @@ class Tunnel:
         if not self.answer.done():
             self.answer.set_result(last)
 
+    def on_opened(self, data: bytes) -> None:
+        self.on_finished(data)
+
     def on_failed(self, reason: str) -> None:
         if not self.answer.done():
             self.answer.set_exception(ConnectionError(reason))

@@ -376,6 +376,12 @@ class Relay(Connection):
         self.write(data)
         self.pass_through()
 
+    def on_opened(self, data: bytes) -> None:
+        # Behind a tunnel of ours is another proxy.
+        self.on_upgraded(data)
+        if self.target:
+            self.target.attach(self)
+
     def pass_through(self) -> None:
         """From here on bytes go both ways untouched."""
         self.state = TUNNEL

@@ -56,6 +56,9 @@ class User(Protocol):
     def on_upgraded(self, data: bytes) -> None:
         """The target switched protocols: the head that says so and what followed. Then `on_raw` is called."""
 
+    def on_opened(self, data: bytes) -> None:
+        """What the target said when it took a CONNECT; whoever attaches gets what comes behind that."""
+
     def on_raw(self, data: bytes) -> None:
         """Bytes that are not HTTP, or not asked for yet."""
 
@@ -245,7 +248,7 @@ class Target(Connection):
             self._user, self._raw = None, True
             self.response = None
             self._buffer, data = data[stop:], data[:stop]
-            user.on_finished(data)
+            user.on_opened(data)
             return
         self.used = True
         self.reusable = response.keep_alive
