@@ -105,7 +105,10 @@ class _Fields:
     def get(self, name: bytes) -> bytes | None:
         """Value of the first header of that name."""
         lower = name.lower()
-        return next((f.value for f in self.fields if f.name.lower() == lower), None)
+        for field in self.fields:
+            if field.name.lower() == lower:
+                return field.value
+        return None
 
     def get_all(self, name: bytes) -> list[bytes]:
         lower = name.lower()

@@ -197,11 +197,12 @@ class Extension:
             yield unchanged(request, point.name if point else "", markers.fresh())
             return
         places = self._places(request, point)
+        shown = bool(self.oracle or self.detection.rules)
         for template in self.payloads:
             for method in self.methods:
                 for place in places:
                     fresh = markers.fresh()
-                    if self._can_show(fresh, template):
+                    if shown or self._can_show(fresh, template):
                         attack = self.craft(place, template, method, fresh, markers)
                         yield attack if place is point else replace(attack, point=point.name)
 

@@ -93,9 +93,10 @@ class Markers:
             return template
         # No value holds a marker's word, so the order in which they are put in does not matter.
         filled = template.replace("STR_MARKER", self.text)
+        if "CALC_MARKER" in filled:
+            filled = filled.replace("CALC_MARKER", self.expression)
         if "_MARKER" in filled:
-            filled = filled.replace("CALC_MARKER", self.expression).replace("DNS_MARKER", self.domain)
-            filled = filled.replace("DELAY_MARKER", delay)
+            filled = filled.replace("DNS_MARKER", self.domain).replace("DELAY_MARKER", delay)
         return filled
 
     def fill_pattern(self, template: str) -> str:

@@ -15,6 +15,7 @@ Feature = tuple[bytes, int]
 
 _PIECE = re.compile(rb"<?[^<>\n,{}\[\]\"]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+_PLAIN_RUN = re.compile(r"[A-Za-z0-9]+")
 _LARGEST = 256 << 10
 _REFUSING = frozenset({401, 403, 407, 419, 440})
 _ALIKE = 0.95
@@ -31,7 +32,9 @@ def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[
     """
     whole = stripped = decoded_body(response)[:_LARGEST]
     for text in sorted(reflected, key=len, reverse=True):
-        for spelling in spellings(text):
+        # Letters and digits are the same in every spelling: where they are not, no spelling is.
+        core = max(_PLAIN_RUN.findall(text), key=len, default="").encode()
+        for spelling in spellings(text) if core in whole else ():
             stripped = stripped.replace(spelling, b"")
     pieces = _pieces_of(whole)
     if stripped != whole:
@@ -41,7 +44,7 @@ def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[
 
 
 def _pieces_of(body: bytes) -> frozenset[Feature]:
-    pieces = Counter(piece.strip() for piece in _PIECE.findall(body))
+    pieces = Counter(map(bytes.strip, _PIECE.findall(body)))
     del pieces[b""]
     return frozenset(pieces.items())
 

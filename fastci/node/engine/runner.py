@@ -93,6 +93,7 @@ class CheckRunner:
         self._patience = _REFUSALS_BEFORE_CONTROL
         self._explained = 0
         self._renewals_then = 0
+        self._renewals_of = 0, 0
         self._controlled_at = 0
         self._since_control: list[tuple[Job, Point | None]] = []
         self._losses = 0
@@ -350,12 +351,23 @@ class CheckRunner:
         if extension.builtin and (reason := await self._screen.reason_against(probe)):
             self._check.row(point.name if point else "", extension.type).reason = reason
             return
+        oracle = ORACLES[extension.oracle] if extension.oracle else None
         todo: Iterator[tuple[int, Attack]] = enumerate(extension.attacks(job.request, point, probe.markers))
         fruitless = 0
         while fruitless < _MOST_TRIES:
             renewals, refused, answered = self._renewals(), list[tuple[int, Attack]](), 0
+            usual = self._control.response.status
             for number, attack in todo:
-                evidence, lost = await self._try(probe, attack, number)
+                before = self._renewals()
+                if oracle is None:
+                    reply = await probe.send(attack, number=number)
+                    if reply.response.status == usual and probe.shows_nothing(attack, reply):
+                        answered, self._refusals = answered + 1, 0
+                        continue
+                    evidence, lost = await self._weigh(probe, attack, reply, before)
+                else:
+                    evidence = await oracle(probe, attack)
+                    lost = evidence is None and self._renewals() != before
                 if evidence is not None:
                     await self._take(probe, attack, evidence)
                     return
@@ -372,15 +384,13 @@ class CheckRunner:
             fruitless = 0 if answered else fruitless + 1
         raise self._lost("Auth failed: the session ends faster than a check needs it")
 
-    async def _try(self, probe: Probe, attack: Attack, number: int) -> tuple[results.Evidence | None, bool]:
-        """What an attack proves, and whether its answer is one that a lost session gets."""
-        extension, renewals = probe.extension, self._renewals()
-        if extension.oracle:
-            evidence = await ORACLES[extension.oracle](probe, attack)
-            return evidence, evidence is None and self._renewals() != renewals
-        reply = await probe.send(attack, number=number)
-        if reply.response.status == self._control.response.status and probe.shows_nothing(attack, reply):
-            return None, False
+    async def _weigh(
+        self, probe: Probe, attack: Attack, reply: Reply, renewals: int
+    ) -> tuple[results.Evidence | None, bool]:
+        """What this answer to an attack proves, and whether it is one that a lost session gets.
+
+        `renewals` are those before the attack was sent.
+        """
         answer = await probe.look(attack, reply)
         if answer.match is None:
             return None, self._is_of_a_lost_session(reply)
@@ -495,7 +505,12 @@ class CheckRunner:
         return self._channel.sessions.carried_by(self._channel.target.origin, self._request)
 
     def _renewals(self) -> int:
-        return self._channel.sessions.renewals(self._channel.target.origin, self._request)
+        """How often what the request carries was brought back; asked at every attack, and seldom another."""
+        sessions = self._channel.sessions
+        if sessions.total != self._renewals_of[0]:
+            count = sessions.renewals(self._channel.target.origin, self._request)
+            self._renewals_of = sessions.total, count
+        return self._renewals_of[1]
 
     def _is_of_a_lost_session(self, reply: Reply) -> bool:
         status = reply.response.status

@@ -276,7 +276,8 @@ class Channel:
         method, target = request.method, request.target
         if request.fields is not self._fields or request.body is not self._body:
             self._frame(request)
-        data = b"%b %b %b\r\n%b" % (method, self.target.address(target), request.version, self._tail)
+        address = self.target.address(target) if self.target.base else target
+        data = b"%b %b %b\r\n%b" % (method, address, request.version, self._tail)
         sound = self._framed and b"\n" not in target and b"\n" not in method
         alone = not sound and not is_control
         limit = self.timeout if timeout is None else timeout

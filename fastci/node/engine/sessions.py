@@ -39,6 +39,8 @@ class Sessions:
         self._issued = dict[bytes, bytes]()
         self.trouble = ""
         self.ends_silently = False
+        self.total = 0
+        """How often anything was brought back so far."""
         self._logins = 0
         self._renewals: dict[tuple[Origin, bytes], int] = {}
         self._fresh: dict[Origin, dict[bytes, bytes]] = {}
@@ -85,6 +87,7 @@ class Sessions:
                 await renewal.replay(sequence)
             for value in renewal.learned:
                 self._renewals[origin, value] = self._renewals.get((origin, value), 0) + 1
+            self.total += 1
             return bool(renewal.done)
 
     async def _log_in(self, login: Login) -> bool:
@@ -99,6 +102,7 @@ class Sessions:
                 self.trouble = f"FAST_LOGIN_COMMAND failed: {error}"
                 return False
             self._logins += 1
+            self.total += 1
             self._issued = {old.encode(): now.get(point, old).encode() for point, old in self._given.items()}
             return True
 
@@ -114,8 +118,6 @@ class Sessions:
 
     def renewals(self, origin: Origin, request: Request) -> int:
         """How often what this request carries was brought back so far."""
-        if not (self._logins or self._renewals):
-            return 0
         values = self._provenance.values_of(origin, request)
         return self._logins + sum(self._renewals.get((origin, value), 0) for value in values)
 
