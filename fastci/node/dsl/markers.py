@@ -22,6 +22,8 @@ _NAME_ONLY = re.compile(
 _LETTERS = "ghijklmnopqrstuvwxyz"
 _FIRST = {f"{number:02x}": _LETTERS[number % len(_LETTERS)] for number in range(256)}
 _LEAST, _MOST = 1100, 9900
+_PER_WORD = _TOKEN_LENGTH + 1
+_STARTS = range(0, 128 - _PER_WORD + 1, _PER_WORD)
 # A template engine or a locale may group digits: Java's and FreeMarker's defaults do.
 _GROUPINGS = (",", ".", "'", " ", "\u00a0", "\u202f", "\u2019")
 
@@ -119,44 +121,40 @@ class MarkerSource:
     Digits are taken from hashes: a generator of the library costs more to seed than all that a point needs.
     """
 
-    __slots__ = ("_blocks", "_callback", "_digits", "_seed", "_taken")
+    __slots__ = ("_blocks", "_callback", "_seed", "_words")
 
     def __init__(self, seed: int, callback: str = "") -> None:
         self._seed = seed
         self._callback = callback
         self._blocks = 0
-        self._digits = ""
-        self._taken = 0
+        self._words: list[str] = []
 
     def fresh(self) -> Markers:
         """Markers that were not given before."""
-        text = self._word(_TEXT_LENGTH)
+        text = self._word()[:_TEXT_LENGTH]
         if not self._callback:
             return Markers(text, f"{text}.invalid", False)
-        return Markers(text, self._callback.replace("*", self._word(_TOKEN_LENGTH)))
+        return Markers(text, self._callback.replace("*", self._word()))
 
     def place(self, length: int) -> int:
         """A position in a value of this length, for the method `random`."""
-        return int(self._take(16), 16) % (length + 1)
+        return self._number() % (length + 1)
 
     def digits(self, length: int) -> str:
         """A number of so many digits that does not begin with 0."""
-        drawn = [int(self._take(4), 16) for _ in range(length)]
-        return "".join((str(1 + drawn[0] % 9), *(str(number % 10) for number in drawn[1:])))
+        rest = "".join(str(self._number() % 10) for _ in range(length - 1))
+        return str(1 + self._number() % 9) + rest
 
-    def _word(self, length: int) -> str:
-        """A letter, then hexadecimal digits."""
-        digits = self._take(length + 1)
-        return _FIRST[digits[:2]] + digits[2:]
-
-    def _take(self, number: int) -> str:
-        """So many hexadecimal digits that were not taken before."""
-        start = self._taken
-        if start + number > len(self._digits):
-            self._digits, start = _block(f"{self._seed} {self._blocks}"), 0
+    def _word(self) -> str:
+        """A letter and hexadecimal digits, other ones each time."""
+        if not self._words:
+            digits = _block(f"{self._seed} {self._blocks}")
             self._blocks += 1
-        self._taken = start + number
-        return self._digits[start : self._taken]
+            self._words = [_FIRST[digits[at : at + 2]] + digits[at + 2 : at + _PER_WORD] for at in _STARTS]
+        return self._words.pop()
+
+    def _number(self) -> int:
+        return int(self._word()[1:], 16)
 
 
 def _block(text: str) -> str:
