@@ -98,18 +98,18 @@ class Rate:
     count: int
     steady: float
     whole: float
-    first: float
-    """Seconds from the beginning to the first request."""
+    cost: float
+    """Microseconds of processor time of this process for a request."""
 
     @classmethod
-    def of(cls, moments: Sequence[float], begin: float, end: float) -> "Rate":
+    def of(cls, moments: Sequence[float], begin: float, end: float, spent: float) -> "Rate":
         between = max(moments[-1] - moments[0], 0.001)
         count = len(moments)
         return cls(
             count=count,
             steady=(count - 1) / between,
             whole=count / (end - begin),
-            first=max(0.0, moments[0] - begin),
+            cost=spent / count * 1e6,
         )
 
 
@@ -260,9 +260,10 @@ async def send_barely(origin: Origin, seconds: float, folder: str) -> None:
 
 def bare_loop(target: Target, seconds: float, folder: str) -> Rate:
     target.forget()
-    begin = time.time()
+    begin, spent = time.time(), time.process_time()
     uvloop.run(send_barely(target.origin, seconds, folder))
-    return Rate.of(target.seen(), begin, time.time())
+    end, spent = time.time(), time.process_time() - spent
+    return Rate.of(target.seen(), begin, end, spent)
 
 
 # the engine
@@ -285,7 +286,7 @@ def engine(
     with tempfile.TemporaryDirectory() as place:
         record = record_of(Path(place), target.origin, baselines, folder)
         target.forget()
-        begin = time.time()
+        begin, spent = time.time(), time.process_time()
         run = uvloop.run(
             run_tests(
                 run_id="tr_0001",
@@ -301,9 +302,9 @@ def engine(
                 ),
             )
         )
-        end = time.time()
+        end, spent = time.time(), time.process_time() - spent
     assert run.state == "passed", run.messages
-    rate = Rate.of(target.seen(), begin, end)
+    rate = Rate.of(target.seen(), begin, end, spent)
     assert rate.count == run.sent_requests, (rate.count, run.sent_requests)
     return rate
 
@@ -420,6 +421,9 @@ def measure(table: Table, quick: bool, to_file: Path | None) -> None:
             key = "bare_client_loop" + ("" if folder == "same" else "_varying")
             table.ratio(key, median(e.steady / b.steady for b, e in pairs))
             table.ratio(f"{key}_whole", median(e.whole / b.steady for b, e in pairs))
+            costs = median(b.cost for b, _ in pairs), median(e.cost for _, e in pairs)
+            table.row(f"{name}, processor time a request (bare {costs[0]:.1f})", costs[1], "us")
+            table.ratio(f"{key}_cpu", median(b.cost / e.cost for b, e in pairs))
         limit = 200
         limited = engine(target, 2, "varying", light, TEST_RUN_RPS=str(limit))
         table.row(f"engine, TEST_RUN_RPS={limit}, {limited.count} requests", limited.steady, "requests/s")
