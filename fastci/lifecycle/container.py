@@ -163,7 +163,8 @@ class ContainerRuntime:
             try:
                 return self._client.containers.create(self._image, **self._options(name, launch))
             except APIError as error:
-                if error.status_code != 409:
+                # Podman says it with status 500.
+                if error.status_code != 409 and "is already in use" not in str(error):
                     raise
                 self._waiter.check()
 

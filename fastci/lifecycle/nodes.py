@@ -1,6 +1,7 @@
 """What is done with a node, the same for every runtime: wait, end, collect, remove, sweep."""
 
 import re
+import signal
 import time
 from collections.abc import Callable
 
@@ -106,7 +107,11 @@ def explain_end(log: str, ended: Ended, what: str) -> FatalError:
         why = "; ".join(filter(None, [told["why"], *rest, ended.reason]))
         return _with_status(TechnicalError(head.removeprefix("error: "), why=why, hint=told["to do"]), status)
     shown = "" if ended.status is None else f" (status {ended.status})"
-    why = "; ".join(filter(None, [ended.reason, _tail(log)])) or "it printed nothing"
+    why = "; ".join(filter(None, [ended.reason, _tail(log)]))
+    if not why:
+        # Not every engine knows when the kernel did it.
+        killed = ended.status == 128 + signal.SIGKILL
+        why = "it was killed; perhaps it was out of memory (FAST_MEMORY)" if killed else "it printed nothing"
     return _with_status(TechnicalError(what + shown, why=why), status)
 
 
