@@ -401,6 +401,37 @@ def test_form_with_a_token_for_one_use_is_attacked_with_fresh_ones(tmp_path: Pat
     assert any("put off" in line for line in outcome.lines)
 
 
+def test_tokens_are_fetched_only_for_requests_that_carry_them(tmp_path: Path):
+    tokens: set[str] = set()
+    rng = random.Random(9)
+
+    def handler(asked: Asked) -> Said:
+        if asked.path == "/form":
+            tokens.clear()
+            tokens.add(f"{rng.getrandbits(128):032x}")
+            hidden = f'<input type=hidden name=csrf_token value="{next(iter(tokens))}">'
+            return page(f"<form>{hidden}<input name=text></form>")
+        if asked.method == "POST":
+            fine = asked.form.get("csrf_token") in tokens
+            tokens.clear()
+            return page("", status=302, headers={"Location": "/thanks" if fine else "/form"})
+        return page("thank you")
+
+    with web_target(handler) as target:
+        form = record_exchanges(target.origin, [request("GET", "/form")])[0]
+        token = form.response.body.partition(b'value="')[2].partition(b'"')[0].decode()
+        post = request("POST", "/say", f"csrf_token={token}&text=tea")
+        said = record_exchanges(target.origin, [post])[0]
+        before = len(target.asked)
+        run_engine([form, baseline(2, target.origin, post, said.response)], [XSS], tmp_path)
+        asked = [(a.method, a.path) for a in target.asked[before:]]
+    posts, forms = asked.count(("POST", "/say")), asked.count(("GET", "/form"))
+    assert posts > 4
+    assert asked.count(("GET", "/thanks")) > 2
+    # The form is a baseline too, and an attack on the token itself leads back to it.
+    assert forms <= posts + 4
+
+
 STORED = """
 meta-info: {type: xss, title: Stored script, threat: 70, description: d}
 generate: {payload: ['<STR_MARKER>']}

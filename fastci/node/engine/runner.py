@@ -290,6 +290,8 @@ class CheckRunner:
         return verdict
 
     async def _look_once(self) -> Verdict:
+        if self._channel.needs_tokens is not None:
+            await self._channel.renew_tokens(self._request)
         request, unique = self._request, self._channel.unique
         request = unique.freshen(request) if unique else request
         self._control = await self._channel.send(request, is_control=True)

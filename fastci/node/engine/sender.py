@@ -210,7 +210,8 @@ class Channel:
     `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
     `doing` says what sends at the moment, for `on_sent`, which is told of every request that went out and the
     status of its answer (0: none). `needs_tokens` is the recorded request whose tokens serve only once: they
-    are renewed before each send. `unique` are fields that get a new value in each request but controls.
+    are renewed before each send of one that carries them. `unique` are fields that get a new value in each
+    request but controls.
     """
 
     def __init__(
@@ -267,7 +268,7 @@ class Channel:
 
         `timeout`, seconds, is for a request that makes the target late on purpose.
         """
-        if self.needs_tokens is not None and not is_control:
+        if self.needs_tokens is not None and not is_control and self.has_tokens(request):
             await self.renew_tokens(self.needs_tokens)
         if self.unique is not None and not is_control:
             request = self.unique.freshen(request)
