@@ -301,6 +301,17 @@ class Run:
         return sum(check.requests for check in self.checks)
 
     @property
+    def requests_per_point(self) -> tuple[int, int]:
+        """What a tested point cost on average, and at most, over all types; nothing is counted for whole
+        requests."""
+        points: Counter[tuple[str, str]] = Counter()
+        for check in self.checks:
+            for row in check.coverage:
+                if row.requests and row.point != "*":
+                    points[check.baseline, row.point] += row.requests
+        return (round(points.total() / len(points)), max(points.values())) if points else (0, 0)
+
+    @property
     def average_rps(self) -> float:
         seconds = self.end_time - self.start_time
         return round(self.sent_requests / seconds, 2) if seconds > 0 else 0.0

@@ -154,4 +154,6 @@ def counted(run: Run) -> str:
     found = "1 vulnerability" if len(severities) == 1 else f"{len(severities) or 'no'} vulnerabilities"
     detail = f" ({', '.join(parts)})" if parts else ""
     baselines = "1 baseline" if len(run.checks) == 1 else f"{len(run.checks)} baselines"
-    return f"{found}{detail} in {baselines}, {run.sent_requests} requests"
+    most = run.requests_per_point[1]
+    cost = f", at most {most} at a point" if most else ""
+    return f"{found}{detail} in {baselines}, {run.sent_requests} requests{cost}"

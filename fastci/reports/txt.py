@@ -44,7 +44,7 @@ def _head(view: View) -> Iterator[str]:
         "Took": duration(run.end_time - run.start_time),
         "Baselines": f"{len(run.checks):,}: {run.count('passed')} passed, {run.count('failed')} failed, "
         f"{len(run.checks) - run.count('passed') - run.count('failed')} stopped",
-        "Requests": f"{run.sent_requests:,} sent, {run.average_rps:,} a second",
+        "Requests": f"{run.sent_requests:,} sent, {run.average_rps:,} a second{_per_point(run)}",
         "Points": f"{points} (point x type)",
         "Threats": severities,
         "Accepted": f"{len(run.accepted):,} of the known findings" if run.accepted else "",
@@ -59,6 +59,11 @@ def _head(view: View) -> Iterator[str]:
         yield f"{'Not recorded:':<13} {seen.number:,} x {one_line(seen.what)}{host}"
     yield from (f"{'Note:':<13} {one_line(message)}" for message in run.messages)
     yield ""
+
+
+def _per_point(run: Run) -> str:
+    average, most = run.requests_per_point
+    return f"; a point {average:,} on average, {most:,} at most" if most else ""
 
 
 def _since(run: Run, changes: dict[str, int]) -> str:
