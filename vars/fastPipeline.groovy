@@ -7,8 +7,11 @@ void call(Map given = [:], Closure body) {
         fastRecording(recording, body)
         fastTesting(given)
     } finally {
-        fastStep(recording, []) {
-            sh label: 'FAST: clean', script: '"$FASTCI" clean'
+        // Without it nothing was started, and its installation is not tried a second time.
+        if (fileExists('.fast/venv/bin/fastci')) {
+            fastStep(recording, []) {
+                sh label: 'FAST: clean', script: '"$FASTCI" clean'
+            }
         }
     }
 }

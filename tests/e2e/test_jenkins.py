@@ -14,6 +14,7 @@ from jobs import until
 from fastci.generator import generate, read_options
 from fastci.generator.templates import quote_groovy
 
+RELEASE = re.search(r"fast-action @ [^'\s]+", (ROOT / "vars/fastTool.groovy").read_text())[0]
 HARNESS = Path(__file__).with_name("harness.groovy")
 pytestmark = pytest.mark.timeout(500)
 
@@ -34,6 +35,7 @@ class Jenkins:
         installed = self.workspace / ".fast" / "venv" / "bin" / "fastci"
         installed.parent.mkdir(parents=True)
         installed.symlink_to(tool("fastci"))
+        (installed.parents[1] / "installed").write_text(f"{RELEASE}\n")
         java = Path(need("java")).resolve()
         given = {
             "PATH": os.environ["PATH"],
@@ -83,6 +85,18 @@ def test_key_that_is_not_known_ends_the_build_before_anything_starts(jenkins):
     assert "targetUri" in client.text
     assert "echo ran" not in client.text
     assert "Finished: FAILURE" in client.text
+
+
+def test_installation_that_fails_is_tried_once_and_ends_the_build(jenkins):
+    python = jenkins.folder / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho ensurepip is not available\nexit 1\n")
+    python.chmod(0o755)
+    path = f"{python.parent}:{os.environ['PATH']}"
+    client = jenkins.start(pipeline("fastPipeline(tool: 'another release') { sh 'echo ran' }"), PATH=path)
+    assert client.wait() != 0
+    assert client.text.count("\nensurepip is not available") == 1
+    assert "echo ran" not in client.text
 
 
 def test_recording_whose_body_fails_stops_the_recorder(jenkins, target):
