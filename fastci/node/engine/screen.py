@@ -53,8 +53,11 @@ class Screen:
         point, extension = probe.point, probe.extension
         if point is None:
             return ""
-        names_the_path = any(_OF_THE_PATH.match(pattern.text) for pattern in extension.into)
-        if point.layers[0] in _PATH and not names_the_path and not await self._is_input(probe, point):
+        if (
+            point.layers[0] in _PATH
+            and not _names_the_path(extension)
+            and not await self._is_input(probe, point)
+        ):
             return "another word there leads where nothing is"
         if extension.needs == "echo" and not await self._is_shown(probe, point):
             return "what is sent there is not shown"
@@ -93,6 +96,10 @@ class Screen:
         path = request.target.partition(b"?")[0].decode("latin-1")
         words = [path, *(part for part in path.split("/") if len(part) > 3)]
         return features_of(response, words)
+
+
+def _names_the_path(extension: Extension) -> bool:
+    return any(_OF_THE_PATH.match(pattern.text) for pattern in extension.into)
 
 
 def _changes(point: Point) -> bool:
