@@ -29,10 +29,10 @@ _OWN_LINES = re.compile(
     rb"(?im)^(?:proxy-authorization|proxy-connection|x-fast-(?:test|canary))[ \t]*:[^\n]*\n"
     rb"(?:[ \t][^\n]*\n)*"
 )
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\n]+) HTTP/1\.([01])\r*\n")
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\Z")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([0-9]{3})(?=[ \t\r\n])")
-_BLANK_LINE = re.compile(rb"\n\r?\n")
 _BODYLESS_STATUS = frozenset((204, 304))
 
 UNTIL_CLOSE = -1
@@ -53,11 +53,11 @@ def head_end(data: bytes) -> int:
 
     Bare line feeds count as line ends (RFC 9112, section 2.2).
     """
-    end = data.find(b"\r\n\r\n")
-    if end >= 0 and data.find(b"\n\n", 0, end) < 0 and data.find(b"\n\r\n", 0, end + 3) < 0:
-        return end + 4
-    blank = _BLANK_LINE.search(data)
-    return blank.end() if blank else -1
+    end = data.find(b"\n\r\n")
+    bare = data.find(b"\n\n", 0, end + 1) if end >= 0 else data.find(b"\n\n")
+    if bare >= 0:
+        return bare + 2
+    return end + 3 if end >= 0 else -1
 
 
 class Body(Protocol):
@@ -188,21 +188,18 @@ class RequestHead:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self.line_end = line_end = raw.index(b"\n")
-        line = raw[:line_end].rstrip(b"\r")
-        self.method, _, rest = line.partition(b" ")
-        self.target, _, version = rest.rpartition(b" ")
-        if not self.target or not _METHOD.match(self.method):
-            raise BadMessage(f"{line[:60]!r} is not the first line of an HTTP request")
-        if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-            raise BadMessage(f"{version[:20]!r} is not HTTP/1.1", 505 if version[:5] == b"HTTP/" else 400)
+        line = _REQUEST_LINE.match(raw)
+        if not line:
+            raise _not_a_request(raw)
+        self.method, self.target, minor = line.groups()
+        self.line_end = line_end = line.end() - 1
         self.host: bytes | None = None
         self.test = b""
         self.authorization = b""
         self.canary = False
         """Sent to find out whether the way is open; not to be recorded."""
         self._own = False
-        self.keep_alive = version == b"HTTP/1.1"
+        self.keep_alive = minor == b"1"
         length, chunked = -1, False
         for host, connection, counted, coding, _own in _FIELDS.findall(raw.lower(), line_end):
             if host:
@@ -291,6 +288,15 @@ class ResponseHead:
     def body(self, limit: int) -> Body | None:
         """A follower for this response's body, None when it has none."""
         return _new_body(self.length, limit)
+
+
+def _not_a_request(raw: bytes) -> BadMessage:
+    line = raw.partition(b"\n")[0].rstrip(b"\r")
+    method, _, rest = line.partition(b" ")
+    target, _, version = rest.rpartition(b" ")
+    if not target or not _METHOD.match(method):
+        return BadMessage(f"{line[:60]!r} is not the first line of an HTTP request")
+    return BadMessage(f"{version[:20]!r} is not HTTP/1.1", 505 if version[:5] == b"HTTP/" else 400)
 
 
 def _length(value: bytes, before: int) -> int:

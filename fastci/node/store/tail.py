@@ -84,10 +84,10 @@ class Tail:
 
     def append(self, data: bytes) -> None:
         """Write whole entries. When that fails nothing of them stays."""
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._handle, view) :]
+            written = os.write(self._handle, data)
+            while written < len(data):
+                written += os.write(self._handle, memoryview(data)[written:])
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._handle, self.size)

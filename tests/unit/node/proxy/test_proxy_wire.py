@@ -39,6 +39,7 @@ def response(*lines: bytes, first: bytes = b"HTTP/1.1 200 OK", method: bytes = b
         (b"GET / HTTP/1.1\nA: b\n\r\nrest", 22),
         (b"GET / HTTP/1.1\r\nA: b\n\r\nrest\r\n\r\n", 23),
         (b"GET / HTTP/1.1\r\nA: b\n\r\n\r\nrest", 23),
+        (b"GET / HTTP/1.1\n\n\r\n", 16),
     ],
 )
 def test_head_end_found_behind_the_first_empty_line(data: bytes, end: int):
