@@ -18,6 +18,7 @@ from fastci import __version__
 from fastci.cli.options import overlaid
 from fastci.config import parse_settings
 from fastci.errors import TechnicalError, UsageError
+from fastci.node.engine.coding import decoded_body
 from fastci.node.hosts import HostFilter
 from fastci.node.interchange import (
     parse_curl,
@@ -122,7 +123,7 @@ def _facts(record: Record) -> tuple[str, ...]:
 @records.command()
 @workspace_option
 @secrets_option
-@click.option("--baseline", metavar="ID", help="Show this exchange in full, like bl_3.")
+@click.option("--baseline", metavar="ID", help="Show this exchange in full, its body decoded, like bl_3.")
 @click.argument("record_id")
 def show(record_id: str, baseline: str | None, secrets: bool, **given: str | None) -> None:
     """What a record holds: its exchanges, which of them are alike, and what was seen beside them."""
@@ -135,7 +136,8 @@ def show(record_id: str, baseline: str | None, secrets: bool, **given: str | Non
             raise UsageError(
                 f"there is no baseline {baseline} in {record_id}", why=f"it has {record.baselines}"
             )
-        sys.stdout.buffer.write(found.request.render() + b"\n" + found.response.render() + b"\n")
+        answer = found.response.head() + decoded_body(found.response)
+        sys.stdout.buffer.write(found.request.render() + b"\n" + answer + b"\n")
         return
     console = _console()
     for kind, value in zip(

@@ -355,6 +355,32 @@ def test_huge_response_to_slow_client_memory_stays_bounded(start: Start):
     assert proxy.baselines()[0].truncated
 
 
+def test_endless_response_streams_with_bounded_memory_until_the_client_leaves(start: Start):
+    left = threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        piece = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(piece)
+        left.set()
+
+    origin, proxy = start(handle), start(FAST_MAX_BODY="100000")
+    with proxy.connect() as client:
+        client.sendall(get(origin))
+        read_exactly(client, 8 << 20)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        taken, left_over = bytearray(1 << 20), 200 << 20
+        while left_over > 0:
+            left_over -= client.recv_into(taken)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+    assert left.wait(TIMEOUT)
+    assert proxy.seen() == {("client-left", "127.0.0.1"): 1}
+    assert proxy.baselines() == []
+
+
 def test_pipelined_requests_of_client_that_does_not_read_held_back(start: Start):
     body, asked = bytes(4 << 20), [0]
 

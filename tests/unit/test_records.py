@@ -1,8 +1,10 @@
 """`fastci records` on real files."""
 
+import gzip
 import json
 import re
 import stat
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +69,18 @@ def test_show_one_exchange_redacted_unless_asked(workspace: Path):
     assert b"Cookie: sid=REDACTED-1\r\n" in shown
     assert b"Cookie: sid=s3cret0x\r\n" in whole
     assert whole.endswith(b"answer\n")
+
+
+def test_show_one_exchange_with_a_compressed_answer_decoded(workspace: Path):
+    recorder = Store(workspace).create("compressed")
+    request = parse_request(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    for coding, body in (("gzip", gzip.compress(b"plain words")), ("deflate", zlib.compress(b"plain words"))):
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n\r\n".encode()
+        recorder.add(ORIGIN, request, parse_response(head, body), started=1790000000.0, duration=0.1)
+    recorder.close()
+    for name in ("bl_1", "bl_2"):
+        shown = call(workspace, "show", "rec_0001", "--baseline", name, "--secrets").stdout_bytes
+        assert shown.endswith(b"\r\n\r\nplain words\n")
 
 
 def test_export_and_import_same_baselines(workspace: Path, tmp_path: Path):

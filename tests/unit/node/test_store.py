@@ -51,6 +51,25 @@ def test_record_order_kept(store: Store):
     assert [b.sequence for b in baselines] == list(range(1, 501))
 
 
+def test_record_of_a_hundred_thousand_baselines_read_in_order_within_little_memory(store: Store):
+    many = 100_000
+    recorder = store.create("r", build_id="7")
+    for number in range(many):
+        add(recorder, started=float(number))
+        if number % 20 == 0:
+            recorder.commit()
+        if number % 5000 == 0:
+            recorder.tidy()
+    recorder.close()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    record = store.choose(build_id="7")
+    assert record.baselines == many
+    for expected, baseline in enumerate(store.baselines(record)):
+        assert (baseline.sequence, baseline.started) == (expected + 1, float(expected))
+    assert expected == many - 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024
+
+
 def test_recorder_committed_but_never_closed_record_is_whole(store: Store):
     recorder = store.create("killed")
     add(recorder)
