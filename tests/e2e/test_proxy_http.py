@@ -480,6 +480,37 @@ def test_client_that_half_closes_still_gets_its_answer(start: Start):
         assert read_all(client) == ok()
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (b"", b""),
+        (b"\r\n\r\n", b""),
+        (b"GET http://ORIGIN/ HTTP/1.1\r\nHost: x", b"HTTP/1.1 400 "),
+        (b"POST http://ORIGIN/ HTTP/1.1\r\nContent-Length: 5\r\n\r\nhel", b"HTTP/1.1 400 "),
+        (b"POST http://ORIGIN/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", b"HTTP/1.1 400 "),
+        (b"GET http://ORIGIN/ HTTP/1.1\r\n\r\n", b"HTTP/1.1 502 "),
+        (b"CONNECT ORIGIN HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 "),
+        (b"CONNECT ORIGIN HTTP/1.1\r\n\r\nGET / HT", b"HTTP/1.1 200 "),
+    ],
+)
+def test_clients_that_half_close_anywhere_get_an_end_and_leave_nothing_open(
+    start: Start, said: bytes, answer: bytes
+):
+    origin, proxy = start(read_all), start()
+    said = said.replace(b"ORIGIN", origin.authority)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (no Path is wanted)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(proxy.connect()) for _ in range(20)]
+        for client in clients:
+            client.sendall(said)
+            client.shutdown(socket.SHUT_WR)
+        for client in clients:
+            told = read_all(client)
+            assert told.startswith(answer)
+            assert told or not answer
+    wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before + 3, "everything closed")  # noqa: PTH208
+
+
 def test_http_1_0_client_and_origin(start: Start):
     seen: list[bytes] = []
 

@@ -311,7 +311,7 @@ class Relay(Connection):
             return
         if last:
             self.write(last)
-        if exchange.sent or self.half_closed:
+        if exchange.body is None or exchange.body.done or self.half_closed:
             self.complete(exchange)
         elif not self.target or self.target.closed:
             self.linger()
@@ -325,7 +325,8 @@ class Relay(Connection):
         self.current = None
         if target and not target.reusable:
             self.let_go()
-        stays = exchange.head.keep_alive and response and response.keep_alive and exchange.sent
+        body = exchange.body
+        stays = exchange.head.keep_alive and response and response.keep_alive and (body is None or body.done)
         if not stays or self.said_all or self.proxy.stopping or (self.half_closed and not self.buffer):
             ragged = target is not None and target.ragged
             self.let_go()

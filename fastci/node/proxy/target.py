@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastci.node.proxy.connection import Connection
-from fastci.node.proxy.wire import HEAD_LIMIT, UNTIL_CLOSE, BadMessage, Body, ResponseHead, head_end
+from fastci.node.proxy.wire import (
+    HEAD_LIMIT,
+    UNTIL_CLOSE,
+    BadMessage,
+    Body,
+    ResponseHead,
+    WholeBody,
+    head_end,
+)
 from fastci.node.ways import because
 
 
@@ -236,9 +244,13 @@ class Target(Connection):
                 user.on_interim(data[:stop])
                 data = data[stop:]
             self.response = response
-            body = self.response_body = response.body(self._limit)
-            if body:
-                stop = self._follow(body, data, stop)
+            if 0 < response.length == len(data) - stop <= self._limit:
+                body = self.response_body = WholeBody(data[stop:])
+                stop = len(data)
+            else:
+                body = self.response_body = response.body(self._limit)
+                if body:
+                    stop = self._follow(body, data, stop)
         if body and not body.done:
             user.on_piece(data)
             return

@@ -119,6 +119,23 @@ class LengthBody(_Kept):
         return end
 
 
+class WholeBody:
+    """A body that came in one piece."""
+
+    __slots__ = ("_content",)
+    done = True
+    truncated = False
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def feed(self, data: bytes, start: int) -> int:
+        return start
+
+    def content(self) -> bytes:
+        return self._content
+
+
 class ChunkedBody(_Kept):
     """A body in chunked transfer coding (RFC 9112, section 7.1), trailers included in what it spans."""
 
@@ -182,8 +199,8 @@ class RequestHead:
     """
 
     __slots__ = (
-        "_own", "authorization", "canary", "host", "keep_alive", "length", "line_end", "method", "raw",
-        "target", "test",
+        "_own", "_version", "authorization", "canary", "host", "keep_alive", "length", "line_end", "method",
+        "raw", "target", "test",
     )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
@@ -193,6 +210,7 @@ class RequestHead:
             raise _not_a_request(raw)
         self.method, self.target, minor = line.groups()
         self.line_end = line_end = line.end() - 1
+        self._version = line.end(2)
         self.host: bytes | None = None
         self.test = b""
         self.authorization = b""
@@ -236,8 +254,9 @@ class RequestHead:
         that sets its own Host means it. A missing one is added.
         """
         head = self.raw
-        version = head.rindex(b" ", 0, self.line_end)
-        line = self.method + b" " + target + head[version : self.line_end + 1]
+        if self.host is not None and not self._own:
+            return self.method + b" " + target + head[self._version :]
+        line = self.method + b" " + target + head[self._version : self.line_end + 1]
         if self.host is None:
             line += b"Host: " + authority + b"\r\n"
         rest = head[self.line_end + 1 :]
@@ -262,8 +281,9 @@ class ResponseHead:
         start = _STATUS_LINE.match(raw)
         if not start:
             raise BadMessage(f"{raw[:60]!r} is not the beginning of an HTTP/1.x response", 502)
-        self.status = int(start[2])
-        self.keep_alive = start[1] != b"0"
+        minor, digits = start.groups()
+        self.status = status = int(digits)
+        self.keep_alive = minor != b"0"
         length, chunked, senseless = UNTIL_CLOSE, False, False
         for connection, counted, coding in _FRAMING.findall(raw.lower(), start.end()):
             if counted:
@@ -277,8 +297,12 @@ class ResponseHead:
                 chunked = _is_chunked(coding[1:])
         if senseless:
             length, self.keep_alive = UNTIL_CLOSE, False
-        opened = method == b"CONNECT" and self.status < 300
-        if opened or method == b"HEAD" or self.status in _BODYLESS_STATUS or self.status < 200:
+        if (
+            method == b"HEAD"
+            or status in _BODYLESS_STATUS
+            or status < 200
+            or (status < 300 and method == b"CONNECT")
+        ):
             self.length = 0
         else:
             self.length = CHUNKED if chunked else length
