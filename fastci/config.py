@@ -653,11 +653,16 @@ def node_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in names if environ.get(name, "").strip()}
 
 
+_PASSWORD = re.compile(r"[a-z]+://[^/@\s:]*:([^@\s]+)@.*|[^\s:/]+:(?!//)(\S+)")
+"""In a URL with credentials, or in `name:password`."""
+
+
 def secret_values(environ: Mapping[str, str]) -> list[str]:
-    """The values that must never be printed."""
-    found = [environ[v.name] for v in VARIABLES.values() if v.secret and environ.get(v.name, "").strip()]
-    password = re.match(r"postgres(?:ql)?://[^/@]*?:([^/@]+)@", environ.get("FAST_STORE", "").strip())
-    return [*found, password[1]] if password else found
+    """The values that must never be printed: secret variables, the passwords in them and in FAST_STORE."""
+    values = {v.name: environ.get(v.name, "").strip() for v in VARIABLES.values()}
+    found = [value for name, value in values.items() if value and VARIABLES[name].secret]
+    inner = [_PASSWORD.fullmatch(value) for value in (*found, values["FAST_STORE"])]
+    return list(dict.fromkeys((*found, *(match[1] or match[2] for match in inner if match))))
 
 
 def secrets_of(settings: Settings) -> list[str]:

@@ -129,6 +129,18 @@ def test_secret_value_never_in_fault_or_node_of_it_lost():
     assert node_variables(environ) == {"WALLARM_API_TOKEN": "s3cret", "TEST_RUN_RPS": "7"}
 
 
+def test_secret_values_hold_the_password_of_credentials_alone_too():
+    environ = {
+        "FAST_PROXY_AUTH": "ann:open:sesame", "FAST_UPSTREAM_PROXY": "http://bob:hunter2x@proxy:3128",
+        "FAST_STORE": "postgresql://fast:kn0ck@db/fast",
+    }  # fmt: skip
+    assert secret_values(environ) == [
+        "ann:open:sesame", "http://bob:hunter2x@proxy:3128", "open:sesame", "hunter2x", "kn0ck",
+    ]  # fmt: skip
+    bare = {"FAST_UPSTREAM_PROXY": "http://proxy:3128", "FAST_STORE": "postgresql://fast@db:5432/fast"}
+    assert secret_values(bare) == ["http://proxy:3128"]
+
+
 @pytest.mark.parametrize(
     ("name", "option", "input_name", "key"),
     [
