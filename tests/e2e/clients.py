@@ -1,6 +1,7 @@
 """What tests with real CI clients share: a copy of the product, a repository to run in, running a client."""
 
 import os
+import random
 import re
 import shlex
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from jobs import PATIENCE, until
+
+from fastci.lifecycle.labels import SELECTOR
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = (
@@ -65,6 +68,12 @@ def copy_product(folder: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / name)
     return folder
+
+
+def product_files(source: Path, below: str = "") -> dict[str, str]:
+    """The product as files of a repository."""
+    paths = [path for path in source.rglob("*") if path.is_file()]
+    return {f"{below}{path.relative_to(source)}": path.read_text() for path in paths}
 
 
 def make_repository(folder: Path, files: dict[str, str], *, shop: bool = False) -> Path:
@@ -168,6 +177,34 @@ def still_there(names: set[str]) -> list[str]:
                 continue
             found += [f"{name} (process {entry.name})" for name in names if place.endswith(f"/{name}")]
     return found
+
+
+class Lifetime:
+    """A deadline that the nodes of one test alone have: by it what is theirs is told from what is others'."""
+
+    def __init__(self) -> None:
+        self.seconds = random.randrange(600, 6000, 10)
+
+    def left(self) -> list[str]:
+        """Containers, volumes and networks on the engine, if one is there, that the test has left behind."""
+        docker = shutil.which("docker")
+        if docker is None:
+            return []
+        found = []
+        for kind, name in (("container", "{{.Names}}"), ("volume", "{{.Name}}"), ("network", "{{.Name}}")):
+            times = "".join(f' {{{{.Label "org.fast-action.{key}"}}}}' for key in ("created", "deadline"))
+            words = [docker, kind, "ls", *(["--all"] if kind == "container" else [])]
+            words += ["--filter", f"label={SELECTOR}", "--format", name + times]
+            listed = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+            for line in listed.stdout.splitlines():
+                who, created, deadline = line.split()
+                if abs(int(deadline) - int(created) - self.seconds) < 2:
+                    found.append(f"{kind} {who}")
+        return found
+
+    def ends(self) -> None:
+        """Nothing is left, at the latest when the engine has done what it was asked to."""
+        until(lambda: not self.left(), f"the end of {self.left()}", 30)
 
 
 def npm_install(*packages: str) -> Path:

@@ -13,7 +13,6 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from fastci.lifecycle.labels import SELECTOR
 from fastci.lifecycle.sessions import members
 from fastci.lifecycle.workspace import Workspace
 from fastci.reports import REPORTS
@@ -235,7 +234,7 @@ class Fastci:
         """Names of nodes of this folder's jobs that exist: containers, volumes, processes."""
         found = [path.name for path in self.workspace.nodes.glob("*")]
         if engine is not None:
-            wanted = {"label": [SELECTOR, self.label]}
+            wanted = {"label": self.label}
             found += [c["Names"][0] for c in engine.api.containers(all=True, filters=wanted)]
             found += [v["Name"] for v in engine.api.volumes(filters=wanted)["Volumes"] or []]
             found += [n["Name"] for n in engine.api.networks(filters=wanted)]

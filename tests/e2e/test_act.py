@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clients import Client, copy_product, example, make_repository, need, node_names, still_there, tool
+from clients import (
+    Client,
+    Lifetime,
+    copy_product,
+    example,
+    make_repository,
+    need,
+    node_names,
+    product_files,
+    still_there,
+    tool,
+)
 from jobs import until
 
 from fastci.generator import generate, read_options
@@ -68,6 +79,8 @@ class Act:
 
     def __init__(self, folder: Path, product: Path, **environ: str) -> None:
         self.folder = folder
+        self.lifetime = Lifetime()
+        self.product = product
         self._environ = environ
         self.artifacts = folder / "artifacts"
         self._clients: list[Client] = []
@@ -85,19 +98,23 @@ class Act:
         shop: bool = False,
         image: str = "-self-hosted",
         bind: bool = False,
+        inside: bool = False,
         **environ: str,
     ) -> Client:
-        """Run it on this machine, or in containers of an image; `bind`: these have one workspace."""
+        """Run it on this machine, or in containers of an image; `bind`: these have one workspace.
+
+        `inside`: the repository is the one of the action.
+        """
         repository = make_repository(
             self.folder / f"repository{len(self._clients)}",
-            {".github/workflows/fast.yml": workflow},
+            {".github/workflows/fast.yml": workflow, **(product_files(self.product) if inside else {})},
             shop=shop,
         )
         if bind:
             self.artifacts = repository / "artifacts"
         given = {
             "ARTIFACTS": str(self.artifacts),
-            "FAST_DEADLINE": "600",
+            "FAST_DEADLINE": str(self.lifetime.seconds),
             "INACTIVITY_TIMEOUT": "120",
             **self._environ,
             **environ,
@@ -127,6 +144,7 @@ def act(tmp_path, product):
     client = Act(tmp_path, product, TEST_RUN_POLICY_ID=policy, FAST_OOB_WAIT="0")
     yield client
     client.close()
+    client.lifetime.ends()
 
 
 def job(*steps: dict[str, object]) -> str:
@@ -158,6 +176,14 @@ def test_tests_that_fail_end_the_job_before_testing_and_nothing_stays(act, targe
     assert "Success - Post org/fast-action@v1" in client.text
     assert node_names(client.text)
     assert still_there(node_names(client.text)) == []
+
+
+def test_action_of_the_workflows_own_repository_runs(act, target):
+    step = {**fast(run=f"curl -sf --output page.html {target.url}/safe?q=1"), "uses": "./"}
+    client = act.start(job({"uses": "actions/checkout@v5"}, step), inside=True, FAST_RUNTIME="process")
+    assert client.wait() == 0, client.text
+    assert "security tests: passed" in client.text
+    assert "Success - Post ./" in client.text
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -12,11 +12,13 @@ import yaml
 from clients import (
     ROOT,
     Client,
+    Lifetime,
     copy_product,
     example,
     make_repository,
     node_names,
     npm_install,
+    product_files,
     still_there,
     tool,
 )
@@ -37,6 +39,7 @@ class GitLab:
 
     def __init__(self, folder: Path, program: Path, **variables: str) -> None:
         self.folder = folder
+        self.lifetime = Lifetime()
         self._variables = variables
         self._program = program
         self._clients: list[Client] = []
@@ -53,9 +56,7 @@ class GitLab:
     ) -> Client:
         files = {".gitlab-ci.yml": pipeline}
         if product:
-            source = copy_product(self.folder / "product")
-            paths = [path for path in source.rglob("*") if path.is_file()]
-            files |= {f"product/{path.relative_to(source)}": path.read_text() for path in paths}
+            files |= product_files(copy_product(self.folder / "product"), "product/")
         self.repository = make_repository(self.folder / f"repository{len(self._clients)}", files, shop=shop)
         origin = "ssh://git@gitlab.com:22/team/shop.git"
         subprocess.run(
@@ -71,7 +72,7 @@ class GitLab:
             "GIT_CONFIG_VALUE_0": "ssh://git@gitlab.com:22/",
         }
         command = [str(self._program), "--no-color", *arguments]
-        usual = {"FAST_DEADLINE": "600", "INACTIVITY_TIMEOUT": "120", **self._variables}
+        usual = {"FAST_DEADLINE": str(self.lifetime.seconds), "INACTIVITY_TIMEOUT": "120", **self._variables}
         for name, value in {**usual, **variables}.items():
             command += ["--variable", f"{name}={value}"]
         log = self.folder / f"gitlab{len(self._clients)}.log"
@@ -92,6 +93,7 @@ def gitlab(tmp_path, gitlab_ci_local):
     client = GitLab(tmp_path, gitlab_ci_local, FAST_OOB_WAIT="0")
     yield client
     client.close()
+    client.lifetime.ends()
 
 
 def component(name: str = "fast", **inputs: object) -> str:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import ROOT, Client, example, make_repository, need, node_names, still_there, tool
+from clients import ROOT, Client, Lifetime, example, make_repository, need, node_names, still_there, tool
 from jobs import until
 
 from fastci.generator import generate, read_options
@@ -24,6 +24,7 @@ class Jenkins:
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
+        self.lifetime = Lifetime()
         self._environ = environ
         self._clients: list[Client] = []
 
@@ -44,7 +45,7 @@ class Jenkins:
             "BUILD_TAG": f"jenkins-{self.folder.name}-{len(self._clients)}",
             "BUILD_ID": "7",
             "FAST_RUNTIME": "process",
-            "FAST_DEADLINE": "600",
+            "FAST_DEADLINE": str(self.lifetime.seconds),
             "INACTIVITY_TIMEOUT": "120",
             **{name: os.environ[name] for name in ("DOCKER_HOST", "FAST_BASE_IMAGE") if name in os.environ},
             **self._environ,
@@ -72,6 +73,7 @@ def jenkins(tmp_path):
     controller = Jenkins(tmp_path, FAST_OOB_WAIT="0")
     yield controller
     controller.close()
+    controller.lifetime.ends()
 
 
 def pipeline(body: str) -> str:

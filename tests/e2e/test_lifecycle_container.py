@@ -63,7 +63,7 @@ def test_node_has_the_least_privileges_and_no_secret_in_sight(fastci_docker, eng
     assert host["Privileged"] is False
     assert 0 < host["Memory"] <= 8 << 30
     assert 0 < host["PidsLimit"] <= 1024
-    assert not host["Binds"]
+    assert not [bind for bind in host["Binds"] or [] if bind.startswith("/")]
     assert host["MemorySwap"] == host["Memory"]
     assert "secret-token" not in json.dumps(facts)
     inside = engine.containers.get(container["Id"])
