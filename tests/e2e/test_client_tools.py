@@ -67,6 +67,7 @@ const all = async ([program, ...urls]) => {
   const args = (process.env.FAST_BROWSER_ARGS || '').split(' ').filter(Boolean)
   const browser = await chromium.launch({ executablePath: program, args, chromiumSandbox: false })
   const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage()
+  await page.setExtraHTTPHeaders({ 'X-Fast-Test': 'tests/shop.spec.js:7:1 > finds' })
   for (const url of urls) await page.goto(url + 'playwright')
   await browser.close()
 }
@@ -143,6 +144,10 @@ def test_clients_of_every_kind_are_recorded_with_the_target_on_localhost(
     asked = all_ask(fastci, tmp_path, [target.url, secure], without="nethttp")
     fastci("stop")
     assert sorted(recorded(fastci)) == sorted(asked)
+    store = Store(fastci.workspace.root)
+    named = {b.request.target: b.test for b in store.baselines(store.choose()) if b.test}
+    named.pop(b"/favicon.ico", None)
+    assert named == {b"/safe?q=playwright": "tests/shop.spec.js:7:1 > finds"}
 
 
 SERVER = """

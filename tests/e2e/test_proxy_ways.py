@@ -147,6 +147,16 @@ def test_upstream_proxy_not_used_for_loopback_by_default(start: Start):
     assert upstream.connections == 0
 
 
+@pytest.mark.parametrize(
+    ("no_proxy", "answer"),
+    [("127.0.0.1", b"hello"), (".test ~^127", b"hello"), ("other.test", b"by the upstream")],
+)
+def test_upstream_proxy_used_but_for_the_hosts_of_no_proxy(start: Start, no_proxy: str, answer: bytes):
+    upstream, origin = start(upstream_of([])), start(answering(ok()))
+    proxy = start(FAST_UPSTREAM_PROXY=f"http://127.0.0.1:{upstream.port}", FAST_NO_PROXY=no_proxy)
+    assert proxy.ask(get(origin)) == ok(answer)
+
+
 def test_upstream_proxy_that_is_the_proxy_itself_refused(start: Start):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -240,6 +250,13 @@ def test_credentials_asked_for_and_never_forwarded(start: Start):
     assert len(seen) == 1
     assert b"roxy" not in seen[0]
     assert proxy.seen()["unauthorized", ""] == 3
+
+
+def test_proxy_listens_where_it_was_told_and_nowhere_else(start: Start):
+    proxy = start(FAST_LISTEN="127.0.0.2:0")
+    socket.create_connection(("127.0.0.2", proxy.port), TIMEOUT).close()
+    with pytest.raises(ConnectionRefusedError):
+        proxy.connect()
 
 
 @pytest.mark.parametrize(
