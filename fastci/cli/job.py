@@ -47,6 +47,12 @@ class Promise:
     def found(self) -> Run | None:
         return self.testing.kept_run() if self.testing else None
 
+    def advice(self) -> list[str]:
+        """What the reader can do about a test run that was not finished."""
+        if self.testing is None or not self.testing.can_go_on():
+            return []
+        return ["what was tested until then is kept: `fastci test --resume` goes on from there"]
+
 
 class Job:
     """What every command of the CI side begins and ends with: settings, signals, screen, workspace."""
@@ -195,7 +201,7 @@ class Job:
         except FatalError as fault:
             if not self._reported:
                 with suppress(FatalError):
-                    self.finish_without(fault, promise.stage, judging, promise.found())
+                    self.finish_without(fault, promise.stage, judging, promise.found(), promise.advice())
             raise
 
     def finish(self, outcome: Outcome, stage: Stage, judging: "Judging") -> Outcome:
@@ -210,7 +216,12 @@ class Job:
         return replace(outcome, run=run, status=verdict.status, verdict=worded(run, verdict))
 
     def finish_without(
-        self, fault: FatalError, stage: Stage | None, judging: "Judging", found: Run | None = None
+        self,
+        fault: FatalError,
+        stage: Stage | None,
+        judging: "Judging",
+        found: Run | None = None,
+        advice: Sequence[str] = (),
     ) -> None:
         """Write the reports of a job that failed: of what was found until then, or of nothing."""
         from fastci.verdict.gate import with_verdict
@@ -226,7 +237,7 @@ class Job:
             steps=list(stage.steps) if stage else [],
         )
         told = fault.what + (f": {fault.why}" if fault.why else "")
-        run, verdict = judging.judge(replace(run, messages=[*run.messages, told]))
+        run, verdict = judging.judge(replace(run, messages=[*run.messages, told, *advice]))
         if verdict.outcome != "vulnerable":
             verdict = replace(verdict, outcome=outcome, rule="completion", reason=told)
         self._report(with_verdict(run, verdict), verdict)

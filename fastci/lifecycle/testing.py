@@ -125,6 +125,10 @@ class SecurityTesting:
         except (OSError, ValueError, FatalError):
             return None
 
+    def can_go_on(self) -> bool:
+        """Whether the node left a journal, from which another one can go on."""
+        return bool(self._stage.workspace.journal_files(self._run_id))
+
     def close(self) -> None:
         """End the node; what it had found by then is kept. May be called again."""
         if self._node is not None:

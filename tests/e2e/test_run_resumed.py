@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from jobs import sending, until
+from jobs import promised, sending, until
 
 PAGES = 12
 WORKERS = 4
@@ -56,6 +56,12 @@ def test_killed_run_goes_on_repeats_only_what_was_under_way_and_finds_the_same(
     target.open.set()
     until(lambda: not either.processes(), "the end of what was killed")
     half = len(target.requests) - begin
+    if either.runtime == "docker":
+        assert promised(either)["outcome"] == "technical"
+        assert (
+            "`fastci test --resume` goes on from there"
+            in (either.workspace.latest / "summary.md").read_text()
+        )
 
     done = either("test", "--resume", **settings)
     assert done.status == 1, done
