@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import random
 import re
 import sqlite3
 from collections.abc import Callable
@@ -177,6 +178,24 @@ def test_application_that_answers_every_address_with_its_shell_has_no_flaws(tmp_
     path = sum(row.requests for (point, _), row in rows.items() if point == "PATH_0_value")
     assert path < 15
     assert rows["PATH_0_value", "sqli"].reason == "another word there leads where nothing is"
+
+
+def test_shell_that_differs_by_tokens_times_and_ids_is_still_known_as_one(tmp_path: Path):
+    rng = random.Random(3)
+
+    def shell(asked: Asked) -> Said:
+        varying = "".join(f"<meta name=n{n} content='{rng.getrandbits(64):x}'>" for n in range(6))
+        return Said(
+            body=f"<!doctype html><title>Shop</title>{varying}<div id=app></div><p>{rng.random()}</p>"
+        )
+
+    with web_target(shell) as target:
+        record = record_exchanges(target.origin, [request("GET", "/shop/teas")])
+        outcome = run_engine(record, [], tmp_path, policy="thorough", detects=EVERY_DETECT)
+        rows = {(r.point, r.type): r for r in outcome.run.checks[0].coverage}
+    assert [found for found in outcome.found if found[0] != "headers"] == []
+    assert rows["PATH_0_value", "sqli"].reason == "another word there leads where nothing is"
+    assert sum(row.requests for (point, _), row in rows.items() if point == "PATH_0_value") < 16
 
 
 def test_application_that_answers_500_to_whatever_it_does_not_know_has_no_flaws(tmp_path: Path):

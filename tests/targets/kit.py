@@ -6,6 +6,7 @@ it; only the wire is replaced. Time is a clock that targets move on by themselve
 
 import asyncio
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
+from fastci.node.engine.browser import Browser
 from fastci.node.engine.called_back import confirm_at_once
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.control import is_login
@@ -195,6 +197,8 @@ async def _run(
     control = await channel.send(request, is_control=True)
     request = extension.modified(request)
     proofs: dict[str, results.Evidence] = {}
+    program = shutil.which("chromium") if extension.oracle == "dom" else None
+    browser = Browser(program, print) if program else None
     for name, point in _targets(extension, request, only):
         markers = MarkerSource(7, CALLBACK if extension.detection.callbacks else "")
         probe = Probe(
@@ -207,6 +211,7 @@ async def _run(
             recorded=control.response,
             company=company,
             reads=request.method == b"GET" or is_login(request.target),
+            browser=browser,
         )
         if extension.detection.callbacks:
             hearing = Hearing(offer=Offer(), log=looked_up.log, say=print)
@@ -223,6 +228,8 @@ async def _run(
             if evidence:
                 proofs[name] = evidence
                 break
+    if browser is not None:
+        await browser.close()
     return Outcome(proofs=proofs, requests=len(client.sent))
 
 

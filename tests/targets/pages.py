@@ -42,6 +42,21 @@ def link_checked(request: Request) -> Response:
     return page(f'<a href="{escape(address)}">on</a>')
 
 
+def _scripted(script: str) -> Callable[[Request], Response]:
+    """A page whose server shows nothing of the value; its script reads the address."""
+
+    def handler(request: Request) -> Response:
+        return page(f"<!doctype html><title>Shop</title><p id=out></p><script>{script}</script>")
+
+    return handler
+
+
+_PARAMETER = "const v = new URLSearchParams(location.search).get('q');"
+_FRAGMENT = "const v = decodeURIComponent(location.hash.slice(1));"
+_WRITES, _QUOTES = (
+    "document.getElementById('out').innerHTML = v;",
+    ("document.getElementById('out').textContent = v; document.body.append(document.createElement('hr'));"),
+)
 _REQUEST, _POINT = get("/search?q=tea"), "GET_q_value"
 
 
@@ -75,6 +90,18 @@ PAIRS = (
         "script",
         _shows("<script>var q = 'VALUE'</script>"),
         _shows("<script>var q = 'VALUE'</script>", _script_string),
+    ),
+    *(
+        Pair(
+            detect="xss-dom",
+            flaw=f"script that reads {name}",
+            request=_REQUEST,
+            point="*",
+            broken=_scripted(source + _WRITES),
+            repaired=_scripted(source + _QUOTES),
+            needs="chromium",
+        )
+        for name, source in (("a parameter", _PARAMETER), ("what follows the #", _FRAGMENT))
     ),
     _pair("xss-evasion", "tags taken out", _shows(_text, _without_tags), _shows(_text, escape)),
     _pair("xss-evasion", "decoded again", _shows(_text, _decoded), _shows("<p>%3CVALUE</p>", escape)),

@@ -11,7 +11,7 @@ import yaml
 
 from fastci.node.dsl.document import Document, items
 
-ORACLES = ("access", "boolean", "csrf", "idor", "jwt", "mass", "passive", "time", "union", "upload")
+ORACLES = ("access", "boolean", "csrf", "dom", "idor", "jwt", "mass", "passive", "time", "union", "upload")
 """`boolean`: `pairs` is a list of [true, false]: two payloads that differ in one condition. The target is
 vulnerable when every true one is answered as the baseline is and every false one otherwise. With `or` the
 first of a pair is false, the second true: what the baseline finds plus all else. It is asked only where the
@@ -22,7 +22,8 @@ the seconds asked for, for several different delays.
 when it shows a row that was added. Asked where the baseline reads, as `or`.
 `passive`: the `response` beside it already holds for the answer to the unmodified request, or for the head of
 the recorded one. Costs no request. With `tls` only where the target is spoken to by TLS.
-The others look at a request as a whole, each in one way: `access` (`tries`), `csrf`, `idor` (`ways`), `jwt`
+The others look at a request as a whole, each in one way: `access` (`tries`), `csrf`, `dom`,
+`idor` (`ways`), `jwt`
 (`ways`), `mass`, `upload`."""
 
 WHOLE = frozenset(ORACLES) - {"boolean", "time", "union"}
@@ -71,7 +72,7 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "boolean": ("pairs", "or"), **{name: tuple(words) for name, words in WORDS.items()},
-    "passive": ("tls",), **dict.fromkeys(("csrf", "mass", "time", "union", "upload"), ()),
+    "passive": ("tls",), **dict.fromkeys(("csrf", "dom", "mass", "time", "union", "upload"), ()),
 }  # fmt: skip
 
 

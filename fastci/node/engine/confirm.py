@@ -8,6 +8,7 @@ rule 2).
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource, Match, NoCallbacks
@@ -39,6 +40,13 @@ class Answer:
     note: str = ""
 
 
+class Opens(Protocol):
+    """A browser."""
+
+    async def runs(self, url: str, response: Response, word: str) -> bool | None:
+        """Whether the page calls the function `word`; None when the browser does not work."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """One extension at one point of one baseline: everything that asking and confirming needs.
@@ -47,7 +55,7 @@ class Probe:
     `control` is the answer to the unmodified baseline, `recorded` the recorded one without its body.
     `observers` are pages that may show stored values, `company` is who else the record knows,
     `reads` whether the baseline, by its method and address, only reads (or logs in). `ear` hears callbacks,
-    None where the extension wants none.
+    None where the extension wants none; `browser` is None where none is wanted.
     """
 
     channel: Channel
@@ -61,6 +69,7 @@ class Probe:
     company: Company = field(default_factory=Company)
     reads: bool = False
     ear: Ear | None = None
+    browser: Opens | None = None
 
     def by(self, extension: Extension) -> "Probe":
         """The same place with the eyes of another extension."""

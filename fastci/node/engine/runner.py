@@ -435,6 +435,7 @@ class CheckRunner:
             company=self._company,
             reads=item.phase is Phase.READ or is_login(request.target),
             ear=ear,
+            browser=self._browser,
         )
 
     async def _confirm(self, probe: Probe, attack: Attack, answer: Answer) -> results.Evidence | None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from fastci.node.dsl import Extension, parse_extension
 from fastci.node.engine.confirm import Probe
-from fastci.node.engine.likeness import features_of
+from fastci.node.engine.likeness import Feature, features_of
 from fastci.node.message import Request
 from fastci.node.points import Point
 from fastci.node.route import route_template
 
 _PATH = frozenset({"PATH", "ACTION_NAME", "ACTION_EXT"})
 _OF_THE_PATH = re.compile(r"URI|PATH|ACTION")
-_ALIKE = 0.9
+_UNLIKE = 0.1
 _BREAKING = "'\"\\"
 _ECHO = """
 meta-info: {type: info, title: The value is shown, description: Not reported.}
@@ -40,13 +40,30 @@ ECHO = _echo_extension()
 """Looks whether a word sent at a point is shown: in the answer, behind redirects, on observer pages."""
 
 
+Features = frozenset[Feature]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Absent:
+    """How an address that leads nowhere is answered. What only one of two answers has varies by itself:
+    tokens, times, ids."""
+
+    stays: Features
+    ever: Features
+
+    def fits(self, found: Features) -> bool:
+        """Whether this answer is the same: as much of it varies as between the two."""
+        least, varies = _UNLIKE * len(self.stays), (len(self.ever) - len(self.stays)) / 2
+        return len(self.stays - found) <= least and len(found - self.ever) <= least + varies
+
+
 @dataclass(kw_only=True)
 class Screen:
     """What is known of the points of one baseline; asked for once each."""
 
     _echoes: dict[str, bool] = field(default_factory=dict)
     _inputs: dict[str, bool] = field(default_factory=dict)
-    _absent: frozenset[tuple[bytes, int]] | None = None
+    _absent: "_Absent | None" = None
 
     async def reason_against(self, probe: Probe) -> str:
         """Why the probe's extension need not be tried at its point; empty where it should be."""
@@ -81,16 +98,20 @@ class Screen:
 
     async def _leads_somewhere(self, probe: Probe, point: Point) -> bool:
         if self._absent is None:
-            self._absent = await self._features(probe, _misplaced(probe.request, probe.markers.fresh().text))
+            two = [
+                await self._features(probe, _misplaced(probe.request, probe.markers.fresh().text))
+                for _ in range(2)
+            ]
+            self._absent = _Absent(stays=two[0] & two[1], ever=two[0] | two[1])
         for ending in ("", _BREAKING):
             word = probe.markers.fresh().text
             value = point.value + ending.encode() if ending else word.encode()
             found = await self._features(probe, point.write(value))
-            if len(found & self._absent) < _ALIKE * max(len(found), len(self._absent)):
+            if not self._absent.fits(found):
                 return True
         return False
 
-    async def _features(self, probe: Probe, request: Request) -> frozenset[tuple[bytes, int]]:
+    async def _features(self, probe: Probe, request: Request) -> Features:
         """Of the answer, without the address that was asked for."""
         response = (await probe.channel.send(request)).response
         path = request.target.partition(b"?")[0].decode("latin-1")

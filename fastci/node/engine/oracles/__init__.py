@@ -9,6 +9,7 @@ from fastci.node.engine.confirm import Probe
 from fastci.node.engine.oracles.access import decide_access
 from fastci.node.engine.oracles.boolean import decide_boolean
 from fastci.node.engine.oracles.csrf import decide_csrf
+from fastci.node.engine.oracles.dom import decide_dom
 from fastci.node.engine.oracles.fuzzing import decide_anomaly
 from fastci.node.engine.oracles.idor import decide_idor
 from fastci.node.engine.oracles.jwt import decide_jwt
@@ -29,6 +30,7 @@ ORACLES: Mapping[str, Oracle] = {
     "access": decide_access,
     "boolean": decide_boolean,
     "csrf": decide_csrf,
+    "dom": decide_dom,
     "fuzzing": decide_anomaly,
     "idor": decide_idor,
     "jwt": decide_jwt,
