@@ -238,6 +238,44 @@ def test_value_that_is_shown_nowhere_is_spared_what_needs_to_be_shown(tmp_path: 
     assert rows["GET_tea_value", "xss"].requests == 4
 
 
+NUMBERS: dict[str, tuple[Callable[[str], Said], bool]] = {
+    "checked": (lambda v: Said(body=f"tea {int(v)}") if v.isdigit() else Said(status=422, body="no"), True),
+    "checked, of another route": (
+        lambda v: Said(body=f"tea {int(v)}") if v.isdigit() else Said(status=404, body="not found"), True,
+    ),
+    "repeats what it refuses": (
+        lambda v: Said(body=f"tea {int(v)}") if v.isdigit() else Said(status=400, body=f"{v}?"), False,
+    ),
+    "computed": (lambda v: _computed(f"SELECT {v}"), False),
+    "in quotes": (lambda v: _computed(f"SELECT '{v}'"), False),
+    "a file": (
+        lambda v: Said(body="tea") if v.replace("./", "") == "7" else Said(status=404, body="none"), False,
+    ),
+}  # fmt: skip
+
+
+def _computed(statement: str) -> Said:
+    with sqlite3.connect(":memory:") as database:
+        try:
+            return Said(body=f"tea {database.execute(statement).fetchall()}")
+        except (sqlite3.Error, sqlite3.Warning):
+            return Said(status=400, body="no")
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_number_that_is_checked_before_everything_else_is_spared_the_rest(tmp_path: Path, kind: str):
+    handler, spared = NUMBERS[kind]
+    with web_target(lambda asked: handler(asked.query.get("id", ""))) as target:
+        record = record_exchanges(target.origin, [request("GET", "/tea?id=7")])
+        outcome = run_engine(record, [], tmp_path, detects=EVERY_DETECT)
+        rows = [row for row in outcome.run.checks[0].coverage if row.point == "GET_id_value"]
+    refused = [row.type for row in rows if row.reason == "anything but a number is refused alike"]
+    assert ("sqli" in refused) is spared
+    assert (sum(row.requests for row in rows) < 15) is spared
+    if kind in ("computed", "in quotes"):
+        assert ("sqli", "GET_id_value", "/tea") in outcome.found
+
+
 class Stock:
     """Products with a code that is taken only once. `tells`: it complains of a code that exists already."""
 

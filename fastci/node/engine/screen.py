@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass, field
 
 from fastci.node.dsl import Extension, parse_extension
+from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.confirm import Probe
-from fastci.node.engine.likeness import Feature, features_of
+from fastci.node.engine.likeness import Feature, features_of, spellings
 from fastci.node.message import Request
 from fastci.node.points import Point
 from fastci.node.route import route_template
@@ -16,6 +17,14 @@ from fastci.node.route import route_template
 _PATH = frozenset({"PATH", "ACTION_NAME", "ACTION_EXT"})
 _OF_THE_PATH = re.compile(r"URI|PATH|ACTION")
 _UNLIKE = 0.1
+_BARE = frozenset({"GET", "POST", "PATH", "ACTION_NAME"})
+_JSON = re.compile("JSON|XML|GRAPHQL|MULTIPART")
+_REFUSED = frozenset({400, 404, 422})
+_NO_NUMBERS = (
+    "{word}", "{v}-0", "{v}'\"\\{word}", "{v}' and '1'='1", '{v}" and "1"="1', "{v};true", "./{v}",
+    "{v}{{{{1}}}}", "{v}*",
+)  # fmt: skip
+"""What is the number to a database, quoted or not, to a shell, a file system, a template, a directory."""
 _BREAKING = "'\"\\"
 _ECHO = """
 meta-info: {type: info, title: The value is shown, description: Not reported.}
@@ -63,6 +72,7 @@ class Screen:
 
     _echoes: dict[str, bool] = field(default_factory=dict)
     _inputs: dict[str, bool] = field(default_factory=dict)
+    _numbers_only: dict[str, bool] = field(default_factory=dict)
     _absent: "_Absent | None" = None
 
     async def reason_against(self, probe: Probe) -> str:
@@ -76,9 +86,43 @@ class Screen:
             and not await self._is_input(probe, point)
         ):
             return "another word there leads where nothing is"
+        if (
+            extension.type != "info"
+            and not _names_the_path(extension)
+            and _is_plain_number(point)
+            and await self._takes_numbers_only(probe, point)
+        ):
+            return "anything but a number is refused alike"
         if extension.needs == "echo" and not await self._is_shown(probe, point):
             return "what is sent there is not shown"
         return ""
+
+    async def _takes_numbers_only(self, probe: Probe, point: Point) -> bool:
+        """Whether a check in front of everything else refuses what is no number.
+
+        A word, and what would be a number, a text or a name to the languages that attacks speak, must be
+        refused by one and the same answer that shows nothing of them; the first that is not ends the matter.
+        """
+        if point.name not in self._numbers_only:
+            self._numbers_only[point.name] = await self._refuses_all(probe, point)
+        return self._numbers_only[point.name]
+
+    async def _refuses_all(self, probe: Probe, point: Point) -> bool:
+        refusal: Features | None = None
+        for template in _NO_NUMBERS:
+            word = probe.markers.fresh().text
+            text = template.format(v=point.value.decode(), word=word)
+            response = (await probe.channel.send(point.write(text.encode()))).response
+            if response.status not in _REFUSED or response.status == probe.control.response.status:
+                return False
+            body = decoded_body(response)
+            if word.encode() in body or any(spelling in body for spelling in spellings(text)):
+                return False
+            found = features_of(response)
+            if refusal is not None and len(refusal ^ found) > _UNLIKE * len(refusal):
+                return False
+            refusal = refusal or found
+        return True
 
     async def _is_shown(self, probe: Probe, point: Point) -> bool:
         if point.name not in self._echoes:
@@ -121,6 +165,12 @@ class Screen:
 
 def _names_the_path(extension: Extension) -> bool:
     return any(_OF_THE_PATH.match(pattern.text) for pattern in extension.into)
+
+
+def _is_plain_number(point: Point) -> bool:
+    """Whether the recorded value is one, where types are not told apart by themselves, as in JSON."""
+    plain = len(point.layers) <= 2 and point.layers[0] in _BARE and not _JSON.search(point.name)
+    return plain and point.name.endswith("_value") and point.value.isdigit()
 
 
 def _changes(point: Point) -> bool:
