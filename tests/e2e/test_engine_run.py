@@ -432,6 +432,45 @@ def test_tokens_are_fetched_only_for_requests_that_carry_them(tmp_path: Path):
     assert forms <= posts + 4
 
 
+def test_tokens_that_each_answer_gives_out_are_taken_from_it(tmp_path: Path):
+    tokens: set[str] = set()
+    rng = random.Random(12)
+
+    def form(said: str = "") -> Said:
+        tokens.clear()
+        tokens.add(f"{rng.getrandbits(128):032x}")
+        hidden = f'<form class="say"><input type="hidden" name="csrf_token" value="{next(iter(tokens))}">'
+        return page(f"<title>Say something</title><h1>Say</h1>{hidden}<input name=text></form>{said}")
+
+    def handler(asked: Asked) -> Said:
+        if asked.method == "POST":
+            if asked.form.get("csrf_token") not in tokens:
+                return page("no", status=403)
+            return form(f"<p>you said {asked.form.get('text', '')}</p>")
+        return form() if asked.path == "/form" else page("home")
+
+    with web_target(handler) as target:
+        first = record_exchanges(target.origin, [request("GET", "/form")])[0]
+        token = first.response.body.partition(b'value="')[2].partition(b'"')[0].decode()
+        post = request("POST", "/say", f"csrf_token={token}&text=tea")
+        said = record_exchanges(target.origin, [post])[0]
+        before = len(target.asked)
+        outcome = run_engine([first, baseline(2, target.origin, post, said.response)], [XSS, MANY], tmp_path)
+        asked = [(a.method, a.path) for a in target.asked[before:]]
+    assert outcome.found == [("xss", "POST_FORM_URLENCODED_text_value", "/say")]
+    posts, forms = asked.count(("POST", "/say")), asked.count(("GET", "/form"))
+    assert posts > 50
+    # The form is a baseline too, of some requests; attacks on the token lead to a page without one.
+    assert forms < posts / 2 + 20
+
+
+MANY = """
+meta-info: {type: info, threat: 20, title: Many, description: d}
+generate: {payload: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t]}
+detect: {response: [{body: 'never'}]}
+"""
+
+
 STORED = """
 meta-info: {type: xss, title: Stored script, threat: 70, description: d}
 generate: {payload: ['<STR_MARKER>']}

@@ -40,6 +40,10 @@ class Source:
         """The value that stands there in another answer of that exchange; empty when there is none."""
         return _cookie(response, self.cookie) if self.cookie else _behind(body, self.before)
 
+    def next_value(self, body: bytes) -> bytes:
+        """The value that an answer to another exchange has in the very same surroundings."""
+        return _behind(body, self.before, shortest=len(self.before)) if self.before else b""
+
 
 class Provenance:
     """Fed with the record in its order; values of different origins are kept apart."""
@@ -167,9 +171,11 @@ def _cookie(response: Response, name: bytes) -> bytes:
     return found
 
 
-def _behind(body: bytes, before: bytes) -> bytes:
-    """The token that stands now where the recorded one stood."""
+def _behind(body: bytes, before: bytes, *, shortest: int = 0) -> bytes:
+    """The token that stands now where the recorded one stood, behind `shortest` bytes of it at least."""
     for length in _CONTEXTS:
+        if length < shortest:
+            break
         context = before[-length:]
         start = body.find(context)
         if start >= 0 and (match := _TOKEN.match(body, start + len(context))):

@@ -252,9 +252,12 @@ class CheckRunner:
         await self._channel.renew_tokens(self._request)
         verdict = await self._look_once()
         if verdict.standing is Standing.ALIKE:
-            control = self._control
+            control, channel = self._control, self._channel
+            follow = channel.sessions.follow_tokens(channel.target.origin, self._request, control.response)
+            if follow and (await self._look_once()).standing is Standing.ALIKE:
+                channel.tokens_follow = True
             if (await self._look_once()).standing is not Standing.ALIKE:
-                self._channel.needs_tokens = self._request
+                channel.needs_tokens = self._request
             self._control = control
         return verdict
 

@@ -210,7 +210,8 @@ class Channel:
     `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
     `doing` says what sends at the moment, for `on_sent`, which is told of every request that went out and the
     status of its answer (0: none). `needs_tokens` is the recorded request whose tokens serve only once: they
-    are renewed before each send of one that carries them. `unique` are fields that get a new value in each
+    are renewed before each send of one that carries them, unless they are at hand because
+    `tokens_follow`: each answer gives out the next ones. `unique` are fields that get a new value in each
     request but controls.
     """
 
@@ -230,6 +231,8 @@ class Channel:
         self.sessions = sessions
         self.delays = sender.delays
         self.needs_tokens: Request | None = None
+        self.tokens_follow = False
+        self._at_hand = False
         self.unique: Unique | None = None
         self.timeout = timeout
         self.sent = 0
@@ -269,7 +272,9 @@ class Channel:
         `timeout`, seconds, is for a request that makes the target late on purpose.
         """
         if self.needs_tokens is not None and not is_control and self.has_tokens(request):
-            await self.renew_tokens(self.needs_tokens)
+            if not self._at_hand:
+                await self.renew_tokens(self.needs_tokens)
+            self._at_hand = False
         if self.unique is not None and not is_control:
             request = self.unique.freshen(request)
         if self.sessions.renewed:
@@ -321,6 +326,9 @@ class Channel:
                 strain.left()
                 raise
             self._count(request, response.status, is_control=is_control)
+            if self.tokens_follow and self.needs_tokens is not None:
+                origin = self.target.origin
+                self._at_hand = self.sessions.follow_tokens(origin, self.needs_tokens, response)
             health.silences = 0
             if response.status in OVERLOADED and health.insisted < _MOST_INSISTING:
                 strain.strained(f"status {response.status}")

@@ -136,6 +136,16 @@ class Sessions:
         """Whether the request carries tokens that a page gave out."""
         return bool(self._provenance.tokens_of(origin, request))
 
+    def follow_tokens(self, origin: Origin, request: Request, response: Response) -> bool:
+        """Take the tokens of `request` from an answer that gives out the next ones, if it does for all."""
+        tokens = self._provenance.tokens_of(origin, request)
+        body, fresh = decoded_body(response), self._fresh.setdefault(origin, {})
+        found = {token: self._provenance.source(origin, token).next_value(body) for token in tokens}
+        if not found or not all(found.values()) or any(fresh.get(t) == v for t, v in found.items()):
+            return False
+        fresh |= found
+        return True
+
     async def renew_tokens(self, origin: Origin, request: Request, send: Send) -> None:
         """Read the pages again that gave out the tokens of `request`, whatever the session is."""
         renewal = _Renewal(self, self._provenance, origin, send)
