@@ -537,6 +537,24 @@ def test_connection_the_origin_closed_meanwhile_replaced(start: Start):
     assert origin.connections == 3
 
 
+def test_connection_the_origin_closed_client_that_is_idle_sees_it_one_that_began_to_ask_is_served(
+    start: Start,
+):
+    def handle(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(ok())
+
+    origin, proxy = start(handle), start(patience=Patience(idle_end=0.5))
+    with proxy.connect() as asking, proxy.connect() as idle:
+        for client in (asking, idle):
+            client.sendall(get(origin))
+            assert read_message(client) == ok()
+        asking.sendall(get(origin)[:20])
+        assert is_closed(idle)
+        asking.sendall(get(origin)[20:])
+        assert read_message(asking) == ok()
+
+
 def test_connection_closed_on_second_request_get_repeated_post_left_to_the_client(start: Start):
     methods: list[bytes] = []
 

@@ -437,7 +437,7 @@ class Relay(Connection):
             self.loop.call_later(self.proxy.idle_end, self._end_idle, bool(target and target.ragged))
 
     def _end_idle(self, ragged: bool) -> None:
-        if self.state is IDLE and self.target is None and not self.closed:
+        if self.state is IDLE and self.target is None and not (self.buffer or self.closed):
             self.close(ragged=ragged)
 
     def on_target_full(self, is_full: bool) -> None:
