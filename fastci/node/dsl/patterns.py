@@ -124,9 +124,10 @@ class Pattern:
         if not self.needles:
             return True
         haystack = text.lower if self._folded else text.text
-        if not self.has_markers:
-            return any(needle in haystack for needle in self.needles)
-        return any(self._filled_in(needle, haystack, markers) for needle in self.needles)
+        for needle in self.needles:
+            if self._filled_in(needle, haystack, markers) if self.has_markers else needle in haystack:
+                return True
+        return False
 
     def _filled_in(self, needle: str, haystack: str, markers: Markers) -> bool:
         if _CALC in needle:

@@ -94,7 +94,10 @@ class Reading:
     def body(self) -> str:
         """The body without its content coding, as text."""
         if self._body is None:
-            self._body = _as_text(self._decompressed(), self._head.charset)
+            data = self.response.body
+            if self._head.codings or len(data) > LARGEST:
+                data = self._decompressed()
+            self._body = _as_text(data, self._head.charset)
         return self._body
 
     @property
@@ -107,6 +110,8 @@ class Reading:
     def texts(self, unescape: Sequence[str]) -> list[Text]:
         """The body as it is, then with these escapes read, where that makes a difference."""
         found = [self._text("")]
+        if not unescape:
+            return found
         for way in unescape:
             text = self._text(way)
             if text.text != found[0].text:
