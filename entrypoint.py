@@ -12,7 +12,7 @@ from fastci.platforms import Level
 from fastci.platforms.github import GitHub, read_inputs
 
 COMMANDS = {
-    "recording": ["record"],
+    "recording": ["record", "--quiet"],
     "stop": ["stop"],
     "testing": ["test"],
     "report": ["report"],

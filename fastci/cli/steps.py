@@ -57,7 +57,10 @@ def run(command: tuple[str, ...], verbose: bool, **given: str | None) -> ExitSta
 @click.command()
 @settings_of(Mode.RECORDING)
 @click.option("--export", is_flag=True, help="Set the proxy settings for later steps of the job, too.")
-def record(export: bool, **given: str | None) -> ExitStatus:
+@click.option(
+    "--quiet", is_flag=True, help="Do not print the proxy settings: later lines read .fast/proxy.sh."
+)
+def record(export: bool, quiet: bool, **given: str | None) -> ExitStatus:
     """Start a recorder, wait until it is ready, print the proxy settings; it stays until `fastci stop`."""
     with Job(given, to_stderr=True) as job:
         recording = Recording(job.open())
@@ -74,7 +77,8 @@ def record(export: bool, **given: str | None) -> ExitStatus:
         job.platform.outputs({"proxy-url": recording.proxy_url, "ca-file": ca_file})
         if export and isinstance(job.platform, GitHub):
             job.platform.export(recording.environment)
-        click.echo(job.workspace.script_file.read_text(), nl=False)
+        if not quiet:
+            click.echo(job.workspace.script_file.read_text(), nl=False)
         return status
 
 

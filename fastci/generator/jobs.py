@@ -37,7 +37,7 @@ def plan(options: Options) -> Plan:
         start=options.start or (f"{compose} up --detach --wait" if compose else ""),
         stop=options.stop or (f"{compose} down --volumes" if compose else ""),
         run=f"fastci run -- {as_command(options.tests)}",
-        record="fastci record",
+        record="fastci record --quiet",
         tests=f". .fast/proxy.sh\n{options.tests}",
         end="fastci stop",
         test="fastci test",

@@ -216,6 +216,7 @@ def test_recorder_sets_the_environment_only_where_asked_and_goes_with_a_job_that
     assert client.wait() == 1
     assert re.search(r"told: \[http://127\.0\.0\.1:\d+ /\S+/\.fast/ca\.pem\] \[\]", client.text), client.text
     assert re.search(r"set: \[http://127\.0\.0\.1:\d+ /\S+/\.fast/ca\.pem\]", client.text), client.text
+    assert "export HTTP_PROXY=" not in client.text
     assert len(node_names(client.text)) == 2
     assert still_there(node_names(client.text)) == []
 

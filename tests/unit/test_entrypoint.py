@@ -65,5 +65,5 @@ def test_cleanup_that_cannot_be_done_is_a_warning(start):
 
 def test_chosen_command_is_split_into_words_and_follows_a_double_dash():
     assert entrypoint.chosen({"run": "sh -c 'a && b' --x"}) == ["run", "--", "sh", "-c", "a && b", "--x"]
-    assert entrypoint.chosen({"mode": "recording", "export-env": "TRUE"}) == ["record", "--export"]
+    assert entrypoint.chosen({"mode": "recording", "export-env": "TRUE"}) == ["record", "--quiet", "--export"]
     assert entrypoint.chosen({"mode": "testing", "run": "ignored"}) == ["test"]
