@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastci import results
+from fastci.node.engine.runner import CONTROL_AT_LEAST, CONTROL_EVERY
 from fastci.node.engine.scheduler import Prepared, Scheduler, Share, Task
 from fastci.node.engine.work import no_gate
 from fastci.node.store import Baseline
@@ -50,6 +51,7 @@ def preview(task: Task, baselines: Iterable[Baseline]) -> Preview:
 
 def _foreseen(prepared: Prepared) -> Foreseen:
     check = prepared.check
+    attacks = sum(job.cost for job in prepared.jobs)
     points: dict[str, dict[str, None]] = {}
     for job in prepared.jobs:
         names = points.setdefault(job.extension.type, {})
@@ -61,10 +63,16 @@ def _foreseen(prepared: Prepared) -> Foreseen:
         route=check.item.route,
         points={kind: list(names) for kind, names in sorted(points.items())},
         idle=list(idle),
-        requests=1 + sum(job.cost for job in prepared.jobs),
+        requests=attacks + _controls(attacks),
         note=check.item.note,
         error=check.error,
     )
+
+
+def _controls(attacks: int) -> int:
+    """How often the unmodified request is sent: before, in between, and at the end of what is worth it."""
+    between, rest = divmod(attacks, CONTROL_EVERY)
+    return 1 + between + (rest >= CONTROL_AT_LEAST)
 
 
 def _nobody(line: str) -> None:

@@ -29,9 +29,9 @@ from fastci.node.points import Point, list_points
 _SLOWEST_USEFUL = 10.0
 _TIMES_CONTROL = 10
 _REFUSALS_BEFORE_CONTROL = 3
-_CONTROL_EVERY = 60
+CONTROL_EVERY = 60
 """Requests after which the unmodified one is sent again: its session may be lost without a sign."""
-_CONTROL_AT_LEAST = 10
+CONTROL_AT_LEAST = 10
 _MOST_LOSSES = 3
 _MOST_TRIES = 5
 _MOST_EXPLAINED = 3
@@ -143,9 +143,9 @@ class CheckRunner:
             for point in job.points or (None,):
                 await self._attack_safely(job, point)
                 self._since_control.append((job, point))
-                if channel.sent - self._controlled_at >= _CONTROL_EVERY:
+                if channel.sent - self._controlled_at >= CONTROL_EVERY:
                     await self._control_again()
-        while channel.sent - self._controlled_at >= _CONTROL_AT_LEAST:
+        while channel.sent - self._controlled_at >= CONTROL_AT_LEAST:
             await self._control_again()
         for waiting in list(self._hearing.heard(check)):
             await self._look_into(waiting)
