@@ -78,14 +78,20 @@ def now() -> float:
     return time.time()
 
 
-def sweep(runtime: Runtime) -> list[str]:
-    """Remove what crashed jobs left behind; returns the names."""
-    swept = []
+def sweep(runtime: Runtime, say: Callable[[str], None]) -> None:
+    """Remove what crashed jobs left behind, and say what.
+
+    What cannot be removed, as another job is at it or its engine is ill, is no reason to end this one.
+    """
     for node in runtime.find():
         if node.labels.is_leftover(time.time()):
-            runtime.remove(node)
-            swept.append(node.name)
-    return swept + runtime.remove_rest(lambda labels: labels.is_leftover(time.time()))
+            try:
+                runtime.remove(node)
+                say(f"removed {node.name}, left by a job that crashed")
+            except TechnicalError as error:
+                say(f"left by a job that crashed: {error.what}")
+    for name in runtime.remove_rest(lambda labels: labels.is_leftover(time.time())):
+        say(f"removed {name}, left by a job that crashed")
 
 
 def explain_end(log: str, ended: Ended, what: str) -> FatalError:

@@ -153,8 +153,7 @@ class Stage:
 
     def sweep(self) -> None:
         """Remove what crashed jobs left."""
-        for name in nodes.sweep(self.runtime):
-            self.listener.note(f"removed {name}, left by a job that crashed")
+        nodes.sweep(self.runtime, self.listener.note)
 
     def clean(self) -> list[str]:
         """Remove every node of this job, of this build if one is named, and leftovers; returns the names."""

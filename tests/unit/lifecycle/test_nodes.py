@@ -108,8 +108,21 @@ def test_sweep_removes_leftovers_and_leaves_the_living():
     runtime = FakeRuntime()
     old = started(runtime, deadline=1)
     young = started(runtime, created=0, deadline=10**12)
-    assert nodes.sweep(runtime) == [old.name]
+    said = []
+    nodes.sweep(runtime, said.append)
+    assert said == [f"removed {old.name}, left by a job that crashed"]
     assert list(runtime.nodes) == [young.id]
+
+
+def test_sweep_of_what_cannot_be_removed_says_so_and_lets_the_job_go_on():
+    runtime = FakeRuntime()
+    for _ in range(2):
+        started(runtime, deadline=1)
+    runtime.broken = {"remove"}
+    said = []
+    nodes.sweep(runtime, said.append)
+    assert len(said) == 2
+    assert all(line.startswith("left by a job that crashed: ") for line in said)
 
 
 def test_explanation_without_words_of_the_node_shows_its_last_lines_and_its_status():
