@@ -393,8 +393,8 @@ class Settings:
     fast_auths: str = _row(ANY, "/opt/dsl_auths", "folder of the credentials file", TEST, ours=True)
     fast_login_command: str = _row(
         ANY, "", "shell command that prints credentials for every test request, as headers or as a section "
-        "`modify`; it is run at the start and again when the session is lost", TEST, secret=True, ours=True,
-        shown_default="none",
+        "`modify`; it is run at the start and again when the session is lost. What it prints is secret, the "
+        "command is not", TEST, ours=True, shown_default="none",
     )  # fmt: skip
     fast_max_body: int = _row(
         _whole(1, 1 << 30, "bytes"), 8 << 20, "bodies are recorded up to this size", REC, ours=True

@@ -42,6 +42,7 @@ List<String> call(Map given, List<String> own) {
         extensions: 'FAST_EXTENSIONS',
         policies: 'FAST_POLICIES',
         auths: 'FAST_AUTHS',
+        loginCommand: 'FAST_LOGIN_COMMAND',
         maxBody: 'FAST_MAX_BODY',
         tunnelHosts: 'FAST_TUNNEL_HOSTS',
         handOut: 'FAST_HAND_OUT',
