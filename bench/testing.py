@@ -4,8 +4,9 @@ Prints a table; `--json FILE` writes it with `ratios` (reference name -> ours/re
 where it is installed (one worker), else an asyncio server in a process of its own. What a target has seen it
 says itself: it logs the moment of every request, and all rates but the memory's are worked out from that.
 
-- The bare loop sends the same requests over as many connections, in one warm process, and reads each answer
-  whole. It and the engine take turns; a ratio is the median of the turns' ratios.
+- A bare loop sends the same requests over as many connections, in one warm process, and reads each answer
+  whole: once by the engine's own wire client, once by the least that Python can do, a parser in C whose
+  results nobody looks at. They and the engine take turns; a ratio is the median of the turns' ratios.
 - "steady" is the rate between the first and the last test request, "whole" that from the call to the results:
   with the plan, the journal on the disk and the summing up.
 - A page that is always the same flatters what remembers answers. In the other rows no two bodies are alike.
@@ -31,8 +32,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -41,6 +43,7 @@ import uvloop
 
 from fastci.config import parse_settings
 from fastci.node.dsl import Extension, builtin_extensions, load_extensions
+from fastci.node.engine.client import WireClient
 from fastci.node.engine.journal import JournalPlace
 from fastci.node.engine.run import run_tests
 from fastci.node.message import Field, Origin, Request, Response
@@ -214,11 +217,11 @@ def one_extension() -> list[Extension]:
     return extensions
 
 
-# the reference
+# the references
 
 
 class Bare(asyncio.Protocol):
-    """The reference: a client that does nothing but write bytes and await httptools' end of the answer."""
+    """A client that does nothing but write bytes and await httptools' end of the answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -245,24 +248,37 @@ class Bare(asyncio.Protocol):
         self.done.set_result(None)
 
 
-async def send_barely(origin: Origin, seconds: float, folder: str) -> None:
-    requests = cycle([request_of(origin, number, folder).render() for number in range(1, 500)])
-    end = time.perf_counter() + seconds
-
-    async def work() -> None:
-        loop = asyncio.get_running_loop()
-        transport, bare = await loop.create_connection(Bare, origin.host, origin.port)
-        while time.perf_counter() < end:
-            await bare.ask(next(requests))
-        transport.close()
-
-    await asyncio.gather(*(work() for _ in range(WORKERS)))
+Ask = Callable[[bytes], Awaitable[object]]
 
 
-def bare_loop(target: Target, seconds: float, folder: str) -> Rate:
+async def by_httptools(origin: Origin) -> Ask:
+    loop = asyncio.get_running_loop()
+    _, bare = await loop.create_connection(Bare, origin.host, origin.port)
+    return bare.ask
+
+
+async def by_wire_client(origin: Origin) -> Ask:
+    return partial(WireClient(idle_limit=1).line(origin).send, method=b"GET", timeout=30)
+
+
+def bare_loop(
+    target: Target, seconds: float, folder: str, client: Callable[[Origin], Awaitable[Ask]]
+) -> Rate:
+    """`WORKERS` connections of a client, each asking again as soon as it is answered."""
+    requests = cycle([request_of(target.origin, number, folder).render() for number in range(1, 500)])
+
+    async def work(until: float) -> None:
+        ask = await client(target.origin)
+        while time.perf_counter() < until:
+            await ask(next(requests))
+
+    async def work_all() -> None:
+        until = time.perf_counter() + seconds
+        await asyncio.gather(*(work(until) for _ in range(WORKERS)))
+
     target.forget()
     begin, spent = time.time(), time.process_time()
-    uvloop.run(send_barely(target.origin, seconds, folder))
+    uvloop.run(work_all())
     end, spent = time.time(), time.process_time() - spent
     return Rate.of(target.seen(), begin, end, spent)
 
@@ -409,23 +425,30 @@ def measure(table: Table, quick: bool, to_file: Path | None) -> None:
     light, full = one_extension(), builtin_extensions()
     with local_server() as target:
         print(f"server: {target.name}; {WORKERS} connections, and WORKERS={WORKERS} in each process")
-        bare_loop(target, seconds / 2, "same")
+        bare_loop(target, seconds / 2, "same", by_httptools)
         for folder, page in (("same", "same page always"), ("varying", "no two bodies alike")):
-            pairs = [
-                (bare_loop(target, seconds, folder), engine(target, scale, folder, light))
+            turns_taken = [
+                (
+                    bare_loop(target, seconds, folder, by_wire_client),
+                    bare_loop(target, seconds, folder, by_httptools),
+                    engine(target, scale, folder, light),
+                )
                 for _ in range(turns)
             ]
-            bare = median(bare.steady for bare, _ in pairs)
-            table.row(f"bare client loop (httptools), {page}", bare, "requests/s")
-            name = f"engine, {scale} baselines, {pairs[0][1].count} requests, {page}"
-            table.row(f"{name}, steady", median(e.steady for _, e in pairs), "requests/s")
-            table.row(f"{name}, whole", median(e.whole for _, e in pairs), "requests/s")
-            key = "bare_client_loop" + ("" if folder == "same" else "_varying")
-            table.ratio(key, median(e.steady / b.steady for b, e in pairs))
-            table.ratio(f"{key}_whole", median(e.whole / b.steady for b, e in pairs))
-            costs = median(b.cost for b, _ in pairs), median(e.cost for _, e in pairs)
-            table.row(f"{name}, processor time a request (bare {costs[0]:.1f})", costs[1], "us")
-            table.ratio(f"{key}_cpu", median(b.cost / e.cost for b, e in pairs))
+            wires, bares, engines = zip(*turns_taken, strict=True)
+            name = f"engine, {scale} baselines, {engines[0].count} requests, {page}"
+            for what, rates in (("wire client", wires), ("httptools", bares)):
+                table.row(f"bare loop of {what}, {page}", median(r.steady for r in rates), "requests/s")
+            table.row(f"{name}, steady", median(r.steady for r in engines), "requests/s")
+            table.row(f"{name}, whole", median(r.whole for r in engines), "requests/s")
+            for what, rates in (("wire client", wires), ("httptools", bares), ("engine", engines)):
+                table.row(f"processor time a request, {what}, {page}", median(r.cost for r in rates), "us")
+            for what, rates in (("bare_client_loop", wires), ("bare_httptools_loop", bares)):
+                key = what + ("" if folder == "same" else "_varying")
+                pairs = list(zip(rates, engines, strict=True))
+                table.ratio(key, median(e.steady / r.steady for r, e in pairs))
+                table.ratio(f"{key}_whole", median(e.whole / r.steady for r, e in pairs))
+                table.ratio(f"{key}_cpu", median(r.cost / e.cost for r, e in pairs))
         limit = 200
         limited = engine(target, 2, "varying", light, TEST_RUN_RPS=str(limit))
         table.row(f"engine, TEST_RUN_RPS={limit}, {limited.count} requests", limited.steady, "requests/s")
