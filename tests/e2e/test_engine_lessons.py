@@ -228,8 +228,11 @@ def test_word_of_the_path_that_is_an_input_is_attacked_although_others_lead_nowh
     assert outcome.found == [("sqli", "ACTION_NAME_value", "/tea/Assam")]
 
 
-def test_value_that_is_shown_nowhere_is_spared_what_needs_to_be_shown(tmp_path: Path):
-    with web_target(lambda asked: Said(body="<p>thank you</p>")) as target:
+@pytest.mark.parametrize(
+    "said", [Said(body="<p>thank you</p>"), Said(body=b"\x89PNG\r\n\x1a\n\0\xff" * 99, kind="image/png")]
+)
+def test_value_that_is_shown_nowhere_is_spared_what_needs_to_be_shown(tmp_path: Path, said: Said):
+    with web_target(lambda asked: said) as target:
         record = record_exchanges(target.origin, [request("GET", "/say?tea=Assam")])
         names = ["xss-html", "xss-attribute", "xss-script", "xss-href", "xss-evasion"]
         outcome = run_engine(record, [], tmp_path, detects=names)
