@@ -234,7 +234,7 @@ def mortal_target(answers: int) -> Origin:
 def test_target_that_dies_on_the_way_leaves_no_passed_checks_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("fastci.node.engine.sender._PATIENCE_WHEN_IT_LIVED", 1.0)
+    monkeypatch.setattr("fastci.node.engine.health._PATIENCE_WHEN_IT_LIVED", 1.0)
     origin = mortal_target(60)
     asked = [request("GET", f"/r{name}?q=tea&w=1") for name in "abcdefghijkl"]
     baselines = [baseline(n, origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]

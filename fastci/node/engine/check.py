@@ -1,5 +1,6 @@
 """What the test set of one baseline is: its jobs, what each found, and what is known of every point."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -179,3 +180,9 @@ def _stems(name: str) -> Iterator[str]:
     words = name.split("_")[:-1]
     for end in range(1, len(words)):
         yield "_".join(words[:end]) + "_"
+
+
+def marker_seed(seed: int, baseline: str, extension: str, point: str) -> int:
+    """The seed of one stream of markers, 64 bits: the same however many workers there are."""
+    text = "\n".join((str(seed), baseline, extension, point)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())

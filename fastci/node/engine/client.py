@@ -12,6 +12,9 @@ from fastci.node.message import Origin, Response
 BODY_LIMIT = 4 << 20
 """Bytes of a response body that are kept; what is longer is cut and its connection closed."""
 
+ANSWER_TIMEOUT = 30.0
+"""Seconds a whole response may take, where nothing else is said (FAST_REQUEST_TIMEOUT)."""
+
 CONNECT_TIMEOUT = 5.0
 """Seconds until a connection, TLS included, must stand."""
 

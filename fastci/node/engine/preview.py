@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastci import results
-from fastci.node.engine.runner import CONTROL_AT_LEAST, CONTROL_EVERY
+from fastci.node.engine.footing import CONTROL_AT_LEAST, CONTROL_EVERY
 from fastci.node.engine.scheduler import Prepared, Scheduler, Share, Task
 from fastci.node.engine.work import no_gate
 from fastci.node.store import Baseline

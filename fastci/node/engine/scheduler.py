@@ -16,6 +16,7 @@ from fastci.node.engine.changes import Changes
 from fastci.node.engine.check import Check, Found, Job, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.dial import Ways
+from fastci.node.engine.footing import NotNow, PutLast
 from fastci.node.engine.hearing import Hearing, Waiting
 from fastci.node.engine.journal import Journal, JournalPlace
 from fastci.node.engine.login import Login
@@ -23,7 +24,7 @@ from fastci.node.engine.observers import Observers
 from fastci.node.engine.oracles.fuzzing import fuzzing
 from fastci.node.engine.people import Company, People
 from fastci.node.engine.plan import READING, Deal, Item, Phase, Plan, Skipped, risk_of, skipped
-from fastci.node.engine.runner import CheckRunner, NotNow, PutLast
+from fastci.node.engine.runner import CheckRunner
 from fastci.node.engine.scope import Scope
 from fastci.node.engine.sender import Channel, Sender
 from fastci.node.engine.sessions import Sessions

@@ -1,15 +1,15 @@
-"""Sending test requests: paced, counted, and with a breaker for a target that is gone."""
+"""Sending test requests: paced, counted, and again where a target had no time for them."""
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastci import results
-from fastci.node.engine.client import NoAnswer, WireClient
+from fastci.node.engine.client import ANSWER_TIMEOUT, NoAnswer, WireClient
 from fastci.node.engine.delays import Delays
-from fastci.node.engine.dial import Forbidden, Unreachable
+from fastci.node.engine.dial import Unreachable
+from fastci.node.engine.health import MOST_INSISTING, Health
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
 from fastci.node.engine.sessions import Sessions
@@ -20,23 +20,9 @@ from fastci.node.message import Field, Origin, Request, Response, maker, quick
 EVIDENCE_LIMIT = 64 << 10
 """Bytes of a response that a report keeps."""
 
-ANSWER_TIMEOUT = 30.0
-"""Seconds a whole response may take, where nothing else is said (FAST_REQUEST_TIMEOUT)."""
-
-_PATIENCE_WHEN_IT_LIVED = 10.0
-_PATIENCE_AT_START = 2.0
-_SILENCES_BEFORE_CHECK = 5
 _ATTEMPTS = 4
-_PAUSES = (0.1, 0.4, 1.6)
-"""Seconds between the attempts to send a request that a target has no time for."""
-_LONGEST_PAUSE = 5.0
-_MOST_INSISTING = 3
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _RATE_OVER = 10.0
-
-
-class TargetDown(ConnectionError):
-    """The target takes no connections, or answers nothing any more."""
 
 
 @quick
@@ -83,91 +69,6 @@ class Meter:
         return (self.total - self._marks[0][1]) / max(_RATE_OVER, now - self._marks[0][0])
 
 
-class _Health:
-    """Whether one origin still answers. `reason` is set once it is given up.
-
-    `silences` are requests in a row that got no answer, `sample` is a request that got one. `insisted` are
-    requests in a row that were refused or broken off however long was waited: that is what such a target
-    means by it, and they are not sent again.
-    """
-
-    def __init__(self, client: WireClient, origin: Origin, strain: Strain) -> None:
-        self.strain = strain
-        self._client = client
-        self._origin = origin
-        self._lock = asyncio.Lock()
-        self.silences = 0
-        self.insisted = 0
-        self.sample: tuple[bytes, bytes] | None = None
-        self.reason = ""
-
-    def check(self) -> None:
-        if self.reason:
-            raise TargetDown(self.reason)
-
-    async def refused(self) -> None:
-        """No connection could be made: wait for the target to come back. Raises TargetDown if it does not."""
-        patience = _PATIENCE_WHEN_IT_LIVED if self.sample else _PATIENCE_AT_START
-        async with self._lock:
-            self.check()
-            end = time.monotonic() + patience
-            pause = 0.1
-            while True:
-                try:
-                    await self._client.connect(self._origin)
-                    return
-                except Unreachable as error:
-                    if isinstance(error, Forbidden) or time.monotonic() + pause > end:
-                        self.reason = str(error)
-                        raise TargetDown(self.reason) from error
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-
-    async def has_time(self, attempt: int, wished: bytes = b"") -> bool:
-        """Wait before a request that there was no time for is sent again; False when that is no use.
-
-        `wished` is the value of Retry-After, of which only a short number of seconds is heeded.
-        """
-        if self.insisted >= _MOST_INSISTING:
-            return False
-        if attempt >= len(_PAUSES):
-            self.insisted += 1
-            return False
-        seconds = min(int(wished[:6]), _LONGEST_PAUSE) if wished.isdigit() else 0.0
-        await asyncio.sleep(max(seconds, _PAUSES[attempt]))
-        return True
-
-    async def silent(self, failure: str, data: bytes, method: bytes) -> None:
-        """This request got no answer. After several in a row one that is known to work is tried."""
-        self.silences += 1
-        if self.silences < _SILENCES_BEFORE_CHECK:
-            return
-        async with self._lock:
-            self.check()
-            if self.silences < _SILENCES_BEFORE_CHECK:
-                return
-            if await self._answers(*(self.sample or (data, method))):
-                self.silences = 0
-                return
-            self.reason = f"{self._origin} has stopped answering ({failure})"
-            raise TargetDown(self.reason)
-
-    async def _answers(self, data: bytes, method: bytes) -> bool:
-        """Whether this request gets an answer, or another meanwhile; a busy target is asked several times."""
-        for pause in (0.0, *_PAUSES):
-            await asyncio.sleep(pause)
-            if self.silences < _SILENCES_BEFORE_CHECK:
-                return True
-            try:
-                await self._client.send(self._origin, data, method=method, timeout=ANSWER_TIMEOUT / 3)
-            except TimeoutError:
-                return False
-            except OSError:
-                continue
-            return True
-        return self.silences < _SILENCES_BEFORE_CHECK
-
-
 class Sender:
     """The one way to the targets of a run. `rate` is TEST_RUN_RPS, 0 for no limit, `at_once` are the requests
     that may be under way at a target which does not struggle.
@@ -187,16 +88,16 @@ class Sender:
         self.pace = Pace(rate)
         self.meter = Meter()
         self.delays = Delays()
-        self._health: dict[Origin, _Health] = {}
+        self._health: dict[Origin, Health] = {}
 
-    def health(self, origin: Origin) -> _Health:
+    def health(self, origin: Origin) -> Health:
         if origin not in self._health:
             strain = Strain(
                 self._at_once,
                 tell=lambda what: self._say(f"[warn] {origin} {what}"),
                 excused=lambda seconds: self.delays.since(time.monotonic() - seconds),
             )
-            self._health[origin] = _Health(self.client, origin, strain)
+            self._health[origin] = Health(self.client, origin, strain)
         return self._health[origin]
 
     def down(self) -> list[str]:
@@ -330,7 +231,7 @@ class Channel:
                 origin = self.target.origin
                 self._at_hand = self.sessions.follow_tokens(origin, self.needs_tokens, response)
             health.silences = 0
-            if response.status in OVERLOADED and health.insisted < _MOST_INSISTING:
+            if response.status in OVERLOADED and health.insisted < MOST_INSISTING:
                 strain.strained(f"status {response.status}")
                 if await health.has_time(attempt, response.get(b"retry-after") or b""):
                     continue

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from fastci import results
 from fastci.node.dsl import Attack
+from fastci.node.engine.client import ANSWER_TIMEOUT
 from fastci.node.engine.confirm import Probe
-from fastci.node.engine.sender import ANSWER_TIMEOUT, Reply
+from fastci.node.engine.sender import Reply
 
 FIRST_DELAY = 2
 LONGEST_DELAY = 15

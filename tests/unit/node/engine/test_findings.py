@@ -3,12 +3,11 @@
 from fastci import results
 from fastci.node.dsl import parse_extension
 from fastci.node.dsl.extension import Extension
-from fastci.node.engine.check import Check, Found, parts_first
+from fastci.node.engine.check import Check, Found, marker_seed, parts_first
 from fastci.node.engine.confirm import merge_cookies
 from fastci.node.engine.control import Recorded
 from fastci.node.engine.findings import merge_findings
 from fastci.node.engine.plan import Item, Phase
-from fastci.node.engine.runner import marker_seed
 from fastci.node.engine.scope import Scope
 from fastci.node.message import Field, Origin, Request, Response
 from fastci.node.points import list_points
