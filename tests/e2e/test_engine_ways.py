@@ -94,8 +94,6 @@ def tinyproxy(folder: Path) -> Iterator[tuple[str, Path]]:
     if not program:
         if os.environ.get("FAST_REQUIRE_SERVERS") == "1":
             pytest.fail("FAST_REQUIRE_SERVERS=1, but tinyproxy is not installed")
-        if os.environ.get("FAST_REQUIRE_SERVERS"):
-            pytest.fail("tinyproxy is required and not installed")
         pytest.skip("NOT RUN: tinyproxy is not installed")
     port, log, conf = free_port(), folder / "log", folder / "conf"
     conf.write_text(
