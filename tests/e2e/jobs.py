@@ -18,6 +18,7 @@ from fastci.lifecycle.workspace import Workspace
 from fastci.reports import REPORTS
 
 PATIENCE = 60.0
+ON_PODMAN = "podman" in os.environ.get("DOCKER_HOST", "")
 
 
 def until(condition, what, patience=PATIENCE):
