@@ -274,8 +274,14 @@ class ContainerRuntime:
         self._signal(node, "SIGKILL")
 
     def _signal(self, node: Node, name: str) -> None:
-        with speaking(f"the node {node.name} cannot be told to end"), already_gone():
-            self._client.api.kill(node.id, name)
+        with speaking(f"the node {node.name} cannot be told to end"):
+            try:
+                with already_gone():
+                    self._client.api.kill(node.id, name)
+            except APIError:
+                # Of one that has ended in between Podman says it with status 500.
+                if self.ended(node) is None:
+                    raise
 
     def fetch(self, node: Node, place: Place, folder: Path) -> list[Path]:
         with speaking(f"the {place} of the node {node.name} cannot be fetched"), suppress(NotFound):

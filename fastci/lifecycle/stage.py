@@ -170,12 +170,22 @@ class Stage:
         return removed + self.runtime.remove_rest(unwanted)
 
     def end_and_take(self, node: Node, take: Callable[[Node], str]) -> None:
-        """End a node on the way out, `take` what it holds. Faults are told, not raised: others wait."""
-        try:
+        """End a node on the way out, `take` what it holds. Faults are told, not raised: others wait.
+
+        One that cannot be told to end is asked all the same: what it holds is on its disk at any time.
+        """
+        with self._telling_faults():
             nodes.end(self.runtime, node, self.waiter, self.settings.fast_stop_timeout)
+        with self._telling_faults():
             if kept := take(node):
                 self.listener.note(f"kept: {kept}")
+            return
+        with suppress(FatalError):
+            self.runtime.remove(node)
+
+    @contextmanager
+    def _telling_faults(self) -> Iterator[None]:
+        try:
+            yield
         except FatalError as error:
             self.listener.note(error.what + (f": {error.why}" if error.why else ""))
-            with suppress(FatalError):
-                self.runtime.remove(node)

@@ -27,12 +27,15 @@ pytestmark = pytest.mark.engine
 
 
 class EngineBetween:
-    """Passes everything on to the engine; requests that match `held` wait until `release`; `cut` ends it."""
+    """Passes everything on to the engine; requests that match `held` wait until `release`; `cut` ends it.
+
+    Those that match `failing` do not reach it: status 500 is their answer.
+    """
 
     def __init__(self, path):
         engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
         self.path = path
-        self.held = None
+        self.held = self.failing = None
         self.waiting = threading.Event()
         self._go = threading.Event()
         self._go.set()
@@ -49,6 +52,9 @@ class EngineBetween:
     def hold(self, pattern):
         self._go.clear()
         self.held = re.compile(pattern.encode())
+
+    def fail(self, pattern):
+        self.failing = re.compile(pattern.encode())
 
     def release(self):
         self.held = None
@@ -80,6 +86,9 @@ class EngineBetween:
                 if asking and self.held and self.held.match(data):
                     self.waiting.set()
                     self._go.wait(60)
+                if asking and self.failing and self.failing.match(data):
+                    source.sendall(b"HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
@@ -271,6 +280,33 @@ def test_interrupted_while_the_engine_dawdles_leaves_nothing(
     if step >= 5:
         assert fastci_docker.workspace.has_record("rec_0001")
     assert fastci_docker.nodes(engine) == []
+
+
+def test_node_that_the_engine_cannot_end_gives_what_it_recorded(fastci_docker, engine, between, target):
+    between.fail(r"POST \S*/containers/\w+/kill")
+    command = sending(f"{target.url}/safe?q=1")
+    done = start(fastci_docker, between, "run", "--target-uri", target.url, "--", *command).wait()
+    assert done.status == 3, done
+    assert "cannot be told to end" in done.err
+    assert fastci_docker.workspace.has_record("rec_0001")
+    listed = fastci_docker("records", "show", "rec_0001")
+    assert f"{target.url}/safe?q=1" in listed.out, listed
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_node_that_has_ended_in_between_may_be_told_to_end(fastci_docker, node_image, base_image):
+    settings = parse_settings({"FAST_BASE_IMAGE": base_image})
+    labels = make_labels(job=fastci_docker.workspace.job_key(""), mode=Mode.REPORT, build_id="", lifetime=60)
+    with Signals() as signals:
+        runtime = ContainerRuntime.connect(settings, os.environ, signals, print)
+        runtime.prepare()
+        node = runtime.start(Launch(variables={"CI_MODE": "report"}, labels=labels))
+        ended = until(lambda: runtime.ended(node), "the end of a node that has nothing to report")
+        runtime.ask_to_end(node)
+        runtime.kill(node)
+        assert runtime.ended(node) == ended
+        runtime.remove(node)
+        runtime.close()
 
 
 def test_engine_that_nobody_answers_for_is_named(fastci_docker):
