@@ -10,7 +10,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from clients import PAGES, WAIT
+from act_client import Act
+from clients import PAGES, WAIT, copy_product
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -176,3 +177,20 @@ def fastci_docker(engine, base_image, tmp_path):
 def either(request):
     """The command over each runtime in turn."""
     return request.getfixturevalue("fastci" if request.param == "process" else "fastci_docker")
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory):
+    """What `uses: org/fast-action@v1` brings to a runner."""
+    return copy_product(tmp_path_factory.mktemp("product") / "fast-action")
+
+
+@pytest.fixture
+def act(tmp_path, product):
+    """The runner of GitHub workflows, on this machine."""
+    # As little testing as shows that testing happened; a workflow that names a policy keeps to that.
+    policy = str(Path(__file__).parent / "xss-only.yml")
+    client = Act(tmp_path, product, TEST_RUN_POLICY_ID=policy, FAST_OOB_WAIT="0")
+    yield client
+    client.close()
+    client.lifetime.ends()

@@ -4,158 +4,15 @@ import os
 import re
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
-import yaml
-from clients import (
-    Client,
-    Lifetime,
-    copy_product,
-    example,
-    make_repository,
-    need,
-    node_names,
-    product_files,
-    still_there,
-    tool,
-)
+from act_client import fast, job
+from clients import example, need, node_names, still_there
 from jobs import until
 
 from fastci.generator import generate, read_options
-from fastci.generator.definitions import ACTIONS
 
 pytestmark = pytest.mark.timeout(500)
-
-UPLOAD = """\
-name: upload-artifact
-description: Copies what is uploaded to a folder of the machine that runs act.
-inputs:
-  name: {description: name, default: artifact}
-  path: {description: path, required: true}
-  if-no-files-found: {description: what then, default: warn}
-  include-hidden-files: {description: dot files, default: 'false'}
-  retention-days: {description: days, default: ''}
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      env:
-        NAME: ${{ inputs.name }}
-        WHAT: ${{ inputs.path }}
-        HIDDEN: ${{ inputs.include-hidden-files }}
-      run: |
-        case "$WHAT" in .*) [ "$HIDDEN" = true ] || { echo "hidden files are left out"; exit 0; } ;; esac
-        if find "$WHAT" 2>/dev/null | grep '["<>|*?:]'; then
-          echo "::error::The path for one of the files in artifact is not valid"; exit 1
-        fi
-        mkdir -p "$ARTIFACTS/$NAME"
-        [ ! -e "$WHAT" ] || cp -R "$WHAT/." "$ARTIFACTS/$NAME/"
-"""
-DOWNLOAD = """\
-name: download-artifact
-description: Copies what was uploaded back.
-inputs:
-  name: {description: name, required: true}
-  path: {description: path, required: true}
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      env: {NAME: '${{ inputs.name }}', WHERE: '${{ inputs.path }}'}
-      run: |
-        mkdir -p "$WHERE"
-        cp -R "$ARTIFACTS/$NAME/." "$WHERE/"
-"""
-
-
-@pytest.fixture(scope="session")
-def product(tmp_path_factory):
-    return copy_product(tmp_path_factory.mktemp("product") / "fast-action")
-
-
-class Act:
-    """Runs workflows of a repository below a folder; `environ` is what all of their steps see."""
-
-    def __init__(self, folder: Path, product: Path, **environ: str) -> None:
-        self.folder = folder
-        self.lifetime = Lifetime()
-        self.product = product
-        self._environ = environ
-        self.artifacts = folder / "artifacts"
-        self._clients: list[Client] = []
-        self._replaced = {"org/fast-action@v1": product}
-        for key, text in (("upload", UPLOAD), ("download", DOWNLOAD)):
-            stand_in = folder / key
-            stand_in.mkdir()
-            (stand_in / "action.yml").write_text(text)
-            self._replaced[ACTIONS[key].split(" ")[0]] = stand_in
-
-    def start(
-        self,
-        workflow: str,
-        *,
-        shop: bool = False,
-        image: str = "-self-hosted",
-        bind: bool = False,
-        inside: bool = False,
-        **environ: str,
-    ) -> Client:
-        """Run it on this machine, or in containers of an image; `bind`: these have one workspace.
-
-        `inside`: the repository is the one of the action.
-        """
-        repository = make_repository(
-            self.folder / f"repository{len(self._clients)}",
-            {".github/workflows/fast.yml": workflow, **(product_files(self.product) if inside else {})},
-            shop=shop,
-        )
-        if bind:
-            self.artifacts = repository / "artifacts"
-        given = {
-            "ARTIFACTS": str(self.artifacts),
-            "FAST_DEADLINE": str(self.lifetime.seconds),
-            "INACTIVITY_TIMEOUT": "120",
-            **self._environ,
-            **environ,
-        }
-        if base := os.environ.get("FAST_BASE_IMAGE"):
-            given.setdefault("FAST_BASE_IMAGE", base)
-        command = [tool("act"), "push", "--platform", f"ubuntu-latest={image}", "--pull=false", "--rm"]
-        command += ["--no-cache-server", "--workflows", ".github/workflows/fast.yml"]
-        command += ["--bind"] if bind else []
-        for name, folder in self._replaced.items():
-            command += ["--local-repository", f"{name}={folder}"]
-        for name, value in given.items():
-            command += ["--env", f"{name}={value}"]
-        log = self.folder / f"act{len(self._clients)}.log"
-        self._clients.append(Client(command, repository, log, dict(os.environ)))
-        return self._clients[-1]
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.close()
-
-
-@pytest.fixture
-def act(tmp_path, product):
-    # As little testing as shows that testing happened; a workflow that names a policy keeps to that.
-    policy = str(Path(__file__).parent / "xss-only.yml")
-    client = Act(tmp_path, product, TEST_RUN_POLICY_ID=policy, FAST_OOB_WAIT="0")
-    yield client
-    client.close()
-    client.lifetime.ends()
-
-
-def job(*steps: dict[str, object]) -> str:
-    """A workflow of one job with these steps."""
-    jobs = {"fast": {"runs-on": "ubuntu-latest", "steps": list(steps)}}
-    return yaml.safe_dump({"on": "push", "jobs": jobs}, sort_keys=False)
-
-
-def fast(**inputs: str) -> dict[str, object]:
-    return {"id": "fast", "uses": "org/fast-action@v1", "with": inputs}
-
 
 RUNTIMES = ["process", pytest.param("docker", marks=pytest.mark.engine)]
 
@@ -264,9 +121,7 @@ def test_cells_of_a_matrix_with_several_steps_each_do_not_meet_on_one_machine(ac
         },
         {"run": f"echo records: {' '.join(ids)}"},
     ]  # fmt: skip
-    cells = {"strategy": {"matrix": {"n": [1, 2]}}, "runs-on": "ubuntu-latest", "steps": steps}
-    workflow = yaml.safe_dump({"on": "push", "jobs": {"fast": cells}}, sort_keys=False)
-    client = act.start(workflow, FAST_RUNTIME="docker")
+    client = act.start(job(*steps, strategy={"matrix": {"n": [1, 2]}}), FAST_RUNTIME="docker")
     assert client.wait() == 0, client.text
     assert client.text.count("records: rec_0001 rec_0002") >= 2
     assert len(re.findall(r"\[5/7\] .*, 1 baseline request recorded", client.text)) == 4
@@ -339,14 +194,8 @@ def test_job_in_a_container_tests_a_service_by_its_name(act, job_image, node_ima
         fast(run=ask, **{"target-uri": "http://app:7000", "test-run-policy-id": "quick"}),
         {"if": "always()", "run": "echo verdict=${{ steps.fast.outputs.verdict }}"},
     ]
-    pages = {"image": f"{job_image}-pages"}
-    jobs = {
-        "fast": {
-            "runs-on": "ubuntu-latest", "container": {"image": job_image},
-            "services": {"app": pages}, "steps": steps,
-        }
-    }  # fmt: skip
-    workflow = yaml.safe_dump({"on": "push", "jobs": jobs}, sort_keys=False)
+    services = {"app": {"image": f"{job_image}-pages"}}
+    workflow = job(*steps, container={"image": job_image}, services=services)
     client = act.start(workflow, image=job_image, FAST_RUNTIME="docker")
     assert client.wait() == 0, client.text
     assert "in the network of the container this job runs in" in client.text
