@@ -32,7 +32,7 @@ class Services:
         self._docker("network", "create", "--label", "fast-action-test=1", self._network)
 
     def start(self, workflow: str) -> None:
-        """Start what a workflow names; `workflow` is then that with what `job.services` says of their ports."""
+        """Start what a workflow names; `workflow` is then that, with what `job.services` says put in."""
         self.workflow = workflow
         for name, service in yaml.safe_load(workflow)["jobs"]["fast"]["services"].items():
             published = [word for port in service["ports"] for word in ("--publish", port)]
