@@ -11,6 +11,7 @@ _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _AUTHORITY = re.compile(
     r"(?:[^@]*@)?(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[^\s\[\]:@/]+)(?::([0-9]{0,5}))?\Z"
 )
+_SHORTEST = len("http://")
 _REMEMBERED = 4096
 
 
@@ -32,6 +33,10 @@ class Places:
 
     def of_target(self, target: bytes, method: bytes) -> tuple[Place, bytes]:
         """The place of an absolute target and the origin form of the rest. Raises BadMessage."""
+        slash = target.find(b"/", _SHORTEST)
+        place = self._known.get(target[:slash])
+        if place and slash > 0 and b"#" not in target:
+            return place, target[slash:]
         parts = _ABSOLUTE.match(target)
         if not parts:
             raise BadMessage(f"{target[:60]!r} is neither an http:// URL nor a page of this proxy")

@@ -155,7 +155,7 @@ class Relay(Connection):
             recorded = False
         elif not recorded:
             proxy.recorder.see("filtered", place.origin.host)
-        body = head.body(proxy.max_body if recorded else 0)
+        body = head.body(proxy.max_body if recorded else 0) if head.length else None
         exchange = self.current = Exchange(head, place, forward, body, recorded)
         target = self._ready_target(exchange)
         if target:

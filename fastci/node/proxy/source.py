@@ -137,7 +137,7 @@ class Source(Relay):
             self.exchange(head, self._inside, head.forwarded_inside())
         elif head.target[0] in b"/*" and head.method != b"CONNECT":
             self._answer_page(head, head.target)
-        elif not self._may_pass(head):
+        elif self.proxy.credentials and not self._may_pass(head):
             self.refuse(407, "this proxy asks for a name and a password")
         elif head.method == b"CONNECT":
             self.proxy.requests += 1

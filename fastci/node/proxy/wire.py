@@ -24,6 +24,7 @@ _FRAMING = re.compile(
     rb"\n(?:con(?:nection[ \t]*(:[^\r\n]*)|tent-length[ \t]*(:[^\r\n]*))|"
     rb"transfer-encoding[ \t]*(:[^\r\n]*))"
 )
+_HEAD_END = re.compile(rb"\n\r?\n")
 _TEST_LINE = re.compile(rb"(?im)^x-fast-(?:test|canary)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
 _OWN_LINES = re.compile(
     rb"(?im)^(?:proxy-authorization|proxy-connection|x-fast-(?:test|canary))[ \t]*:[^\n]*\n"
@@ -53,11 +54,8 @@ def head_end(data: bytes) -> int:
 
     Bare line feeds count as line ends (RFC 9112, section 2.2).
     """
-    end = data.find(b"\n\r\n")
-    bare = data.find(b"\n\n", 0, end + 1) if end >= 0 else data.find(b"\n\n")
-    if bare >= 0:
-        return bare + 2
-    return end + 3 if end >= 0 else -1
+    end = _HEAD_END.search(data)
+    return end.end() if end else -1
 
 
 class Body(Protocol):
@@ -283,7 +281,7 @@ class ResponseHead:
             raise BadMessage(f"{raw[:60]!r} is not the beginning of an HTTP/1.x response", 502)
         minor, digits = start.groups()
         self.status = status = int(digits)
-        self.keep_alive = minor != b"0"
+        keep_alive = minor != b"0"
         length, chunked, senseless = UNTIL_CLOSE, False, False
         for connection, counted, coding in _FRAMING.findall(raw.lower(), start.end()):
             if counted:
@@ -292,22 +290,22 @@ class ResponseHead:
                 except BadMessage:
                     senseless = True
             elif connection:
-                self.keep_alive = _stays_open(connection[1:], self.keep_alive)
+                keep_alive = _stays_open(connection[1:], keep_alive)
             else:
                 chunked = _is_chunked(coding[1:])
         if senseless:
-            length, self.keep_alive = UNTIL_CLOSE, False
+            length, keep_alive = UNTIL_CLOSE, False
         if (
-            method == b"HEAD"
+            status < 200
             or status in _BODYLESS_STATUS
-            or status < 200
-            or (status < 300 and method == b"CONNECT")
+            or method == b"HEAD"
+            or (method == b"CONNECT" and status < 300)
         ):
-            self.length = 0
-        else:
-            self.length = CHUNKED if chunked else length
-        if self.length == UNTIL_CLOSE:
-            self.keep_alive = False
+            length = 0
+        elif chunked:
+            length = CHUNKED
+        self.length = length
+        self.keep_alive = keep_alive and length != UNTIL_CLOSE
 
     def body(self, limit: int) -> Body | None:
         """A follower for this response's body, None when it has none."""
@@ -343,10 +341,9 @@ def _is_chunked(value: bytes) -> bool:
 
 
 def _stays_open(value: bytes, default: bool) -> bool:
-    words = value.strip()
-    if words == b"keep-alive":
+    if value == b" keep-alive":
         return True
-    tokens = [word.strip() for word in words.split(b",")]
+    tokens = [word.strip() for word in value.split(b",")]
     if b"close" in tokens:
         return False
     return default or b"keep-alive" in tokens

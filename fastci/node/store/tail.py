@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from zlib import crc32
 
@@ -30,13 +31,21 @@ def encode_row(row: Row, sequence: int) -> bytes:
     """An entry of the tail for this row, which gets this sequence."""
     (_, scheme, host, port, request_head, request_body, response_head, response_body, started, duration,
      connection, test, truncated) = row  # fmt: skip
-    words = (scheme.encode(), host.encode(), test.encode()[:_TEXT_LIMIT])
+    of_scheme, of_host, of_test, words = _encode_words(scheme, host, test)
     facts = _FACTS.pack(
-        sequence, started, duration, connection, port, truncated, *map(len, words), len(request_head),
-        len(request_body), len(response_head),
+        sequence, started, duration, connection, port, truncated, of_scheme, of_host, of_test,
+        len(request_head), len(request_body), len(response_head),
     )  # fmt: skip
-    entry = b"".join((facts, *words, request_head, request_body, response_head, response_body))
+    entry = b"".join((facts, words, request_head, request_body, response_head, response_body))
     return _FRAME.pack(len(entry), crc32(entry)) + entry
+
+
+@lru_cache(maxsize=1024)
+def _encode_words(scheme: str, host: str, test: str) -> tuple[int, int, int, bytes]:
+    """Their lengths in bytes, and all of them; remembered, as many baselines share them."""
+    words = (scheme.encode(), host.encode(), test.encode()[:_TEXT_LIMIT])
+    of_scheme, of_host, of_test = map(len, words)
+    return of_scheme, of_host, of_test, b"".join(words)
 
 
 def _decode_row(entry: bytes) -> Row:

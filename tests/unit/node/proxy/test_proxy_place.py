@@ -28,6 +28,23 @@ def test_place_remembered_for_the_next_request():
 
 
 @pytest.mark.parametrize(
+    ("target", "host", "rest"),
+    [
+        (b"http://a.tests", "a.tests", b"/"),
+        (b"http://a.test", "a.test", b"/"),
+        (b"http://a.test?q=/x", "a.test", b"/?q=/x"),
+        (b"http://a.test/x#y", "a.test", b"/x"),
+        (b"HTTP://A.test/x", "a.test", b"/x"),
+    ],
+)
+def test_known_place_is_told_from_others(target: bytes, host: str, rest: bytes):
+    places = Places(())
+    places.of_target(b"http://a.test/x", b"GET")
+    place, path = places.of_target(target, b"GET")
+    assert (place.origin.host, path) == (host, rest)
+
+
+@pytest.mark.parametrize(
     "target", [b"", b"a.test:80", b"ftp://a.test/", b"http://", b"http://a:b/", b"http://[::1/"]
 )
 def test_place_of_no_target_refused(target: bytes):
