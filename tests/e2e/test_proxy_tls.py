@@ -5,10 +5,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import requests
 from cryptography import x509
@@ -329,6 +331,35 @@ def test_client_of_http_2_only_tunnelled_to_the_real_certificate(start: Start, t
         assert "target.test" in x509.load_der_x509_certificate(der).subject.rfc4514_string()
         client.sendall(b"\r\n\r\n")
         assert read_exactly(client, 8) == b"h2 bytes"
+    assert proxy.seen() == {("http2", "127.0.0.1"): 1}
+    assert proxy.baselines() == []
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_grpc_client_calls_through(start: Start, tmp_path: Path, secured: bool):
+    self_signed(tmp_path)
+    certificate = key = (tmp_path / "target.test.pem").read_bytes()
+    server = grpc.server(ThreadPoolExecutor(2))
+    count = grpc.unary_stream_rpc_method_handler(lambda request, _: iter([request] * 3))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", {"Count": count}),))
+    if secured:
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    proxy = start()
+    options = [("grpc.http_proxy", proxy.url), ("grpc.ssl_target_name_override", "target.test")]
+    address = f"127.0.0.1:{port}"
+    try:
+        with (
+            grpc.secure_channel(address, grpc.ssl_channel_credentials(certificate), options)
+            if secured
+            else grpc.insecure_channel(address, options)
+        ) as channel:
+            call = channel.unary_stream("/shop.Shop/Count")
+            assert list(call(b"tea", timeout=20)) == [b"tea"] * 3
+    finally:
+        server.stop(None)
     assert proxy.seen() == {("http2", "127.0.0.1"): 1}
     assert proxy.baselines() == []
 
