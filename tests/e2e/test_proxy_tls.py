@@ -390,6 +390,23 @@ def test_what_is_not_http_1_tunnelled_untouched(start: Start, first: bytes, kind
     assert proxy.seen() == {(kind, "127.0.0.1"): 1}
 
 
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", "http2"), (b"220 ready\r\n", "tunnel")],
+)
+def test_server_that_speaks_first_is_heard_untouched(start: Start, first: bytes, kind: str):
+    def handle(connection: socket.socket) -> None:
+        connection.sendall(first)
+        connection.sendall(read_exactly(connection, 4))
+
+    origin, proxy = start(handle), start()
+    with proxy.tunnel("127.0.0.1", origin.port) as client:
+        assert read_exactly(client, len(first)) == first
+        client.sendall(b"EHLO")
+        assert read_exactly(client, 4) == b"EHLO"
+    assert proxy.seen() == {(kind, "127.0.0.1"): 1}
+
+
 def test_client_that_says_everything_at_once_and_half_closes(start: Start):
     def handle(connection: socket.socket) -> None:
         connection.sendall(b"got " + read_all(connection))

@@ -7,7 +7,7 @@ import ssl
 from fastci.node.proxy import pages
 from fastci.node.proxy.place import Place, parse_authority
 from fastci.node.proxy.relay import IDLE, OPENING, SENDING, SNIFFING, TUNNEL, WAITING, Proxy, Relay
-from fastci.node.proxy.sniff import Speech, sniff
+from fastci.node.proxy.sniff import Speech, greets_http2, sniff
 from fastci.node.proxy.target import TargetError
 from fastci.node.proxy.tls import ClientHello
 from fastci.node.proxy.wire import HEAD_LIMIT, BadMessage, RequestHead, head_end
@@ -239,8 +239,8 @@ class Source(Relay):
 
     def on_raw(self, data: bytes) -> None:
         if self.state is SNIFFING:
-            # A server that speaks first does not speak HTTP.
-            self._tunnel()
+            # A server that speaks first does not speak HTTP/1.
+            self._tunnel("http2" if greets_http2(data) else "tunnel")
         super().on_raw(data)
 
     def _tunnel(self, kind: str = "tunnel") -> None:
