@@ -73,6 +73,19 @@ const all = async ([program, ...urls]) => {
 }
 all(process.argv.slice(1)).catch((error) => { console.error(error); process.exit(1) })
 """
+NEWMAN = """
+const naming =
+  'pm.request.headers.upsert({ key: "X-Fast-Test", value: `tests/shop.json::${pm.info.requestName}` })'
+const schema = 'https://schema.getpostman.com/json/collection/v2.1.0/collection.json'
+const collection = {
+  info: { name: 'shop', schema },
+  event: [{ listen: 'prerequest', script: { exec: [naming] } }],
+  item: process.argv.slice(1).map((url) => ({ name: 'finds', request: url + 'newman' })),
+}
+require('newman').run({ collection, bail: true }, (error) => {
+  if (error) { console.error(error); process.exit(1) }
+})
+"""
 SELENIUM = """
 import os, sys
 from selenium import webdriver
@@ -91,7 +104,9 @@ driver.quit()
 def commands(folder: Path) -> dict[str, list[str]]:
     """How to ask URLs that lack their end, by the ends that each tool's clients put there."""
     (folder / "Ask.java").write_text(JAVA)
-    (folder / "node_modules").symlink_to(npm_install("axios@1.21.1", "playwright-core@1.65.1"))
+    (folder / "node_modules").symlink_to(
+        npm_install("axios@1.21.1", "newman@6.2.2", "playwright-core@1.65.1")
+    )
     node, chromium = need("node"), need("chromium")
     return {
         "curl": [need("curl"), "-fsS", "-o", "/dev/null", "-o", "/dev/null"],
@@ -99,6 +114,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "fetch get axios": [node, "-e", NODE],
         "url httpclient": [need("java"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "Ask.java"],
         "nethttp": [need("ruby"), "-e", RUBY],
+        "newman": [node, "-e", NEWMAN],
         "playwright": [node, "-e", PLAYWRIGHT, chromium],
         "selenium": [sys.executable, "-c", SELENIUM, chromium, need("chromedriver")],
     }
@@ -147,7 +163,10 @@ def test_clients_of_every_kind_are_recorded_with_the_target_on_localhost(
     store = Store(fastci.workspace.root)
     named = {b.request.target: b.test for b in store.baselines(store.choose()) if b.test}
     named.pop(b"/favicon.ico", None)
-    assert named == {b"/safe?q=playwright": "tests/shop.spec.js:7:1 > finds"}
+    assert named == {
+        b"/safe?q=newman": "tests/shop.json::finds",
+        b"/safe?q=playwright": "tests/shop.spec.js:7:1 > finds",
+    }
 
 
 SERVER = """
