@@ -17,8 +17,11 @@ from engine_target import free_port, raw_server
 
 from fastci.node.engine.client import NoAnswer, WireClient
 from fastci.node.engine.dial import Unreachable
+from fastci.node.engine.scope import Scope, Target
+from fastci.node.engine.sender import Channel, Reply, Sender
+from fastci.node.engine.sessions import Sessions
 from fastci.node.engine.wire import NotHttp
-from fastci.node.message import Origin
+from fastci.node.message import Origin, Request
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -297,3 +300,109 @@ def server_context(folder: Path, *, days: int = -1) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context
+
+
+def channel_to(client: WireClient, origin: Origin) -> Channel:
+    target = Target(recorded=origin, origin=origin, base=b"")
+    return Channel(Sender(client, rate=0), target, Sessions(Scope.parse("", ())), timeout=5)
+
+
+async def bodies_of_a_series(channel: Channel, count: int) -> list[bytes]:
+    """What a series of that many requests is answered with."""
+    replies: list[Reply] = []
+
+    def following(reply: Reply) -> Request | None:
+        replies.append(reply)
+        return Request(method=b"GET", target=b"/%d" % len(replies)) if len(replies) < count else None
+
+    last = await channel.send(Request(method=b"GET", target=b"/0"), following=following)
+    assert last is replies[-1]
+    assert [reply.sent.split()[1] for reply in replies] == [b"/%d" % number for number in range(count)]
+    assert channel.sent == count
+    return [reply.response.body for reply in replies]
+
+
+def test_series_goes_on_over_another_connection_where_the_target_closes_one():
+    async def work() -> None:
+        client = WireClient()
+        async with raw_server(answering(OK, OK, OK, close=True)) as origin:
+            assert await bodies_of_a_series(channel_to(client, origin), 9) == [b"ok"] * 9
+            assert client.opened == 3
+            client.close()
+
+    run(work())
+
+
+def test_series_says_nothing_more_where_the_target_has_said_farewell():
+    more: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        more.append(await reader.read())
+
+    async def work() -> None:
+        client = WireClient()
+        async with raw_server(talk) as origin:
+            assert await bodies_of_a_series(channel_to(client, origin), 3) == [b"ok"] * 3
+            client.close()
+
+    run(work())
+    assert more == [b""] * 3
+
+
+def test_series_goes_over_one_connection_and_asks_again_what_was_refused():
+    busy = OK.replace(b"200 OK", b"503 Busy")
+
+    async def work() -> None:
+        client = WireClient()
+        async with raw_server(answering(OK, busy, OK)) as origin:
+            channel = channel_to(client, origin)
+            replies: list[int] = []
+
+            def following(reply: Reply) -> Request | None:
+                replies.append(reply.response.status)
+                return Request(method=b"GET", target=b"/") if len(replies) < 4 else None
+
+            await channel.send(Request(method=b"GET", target=b"/"), following=following)
+            assert replies == [200] * 4
+            assert (channel.sent, client.opened) == (5, 1)
+            client.close()
+
+    run(work())
+
+
+def test_series_gives_a_connection_of_its_own_to_what_may_be_more_than_one_request():
+    async def work() -> None:
+        client = WireClient()
+        async with raw_server(answering(OK)) as origin:
+            requests = iter([b"/ HTTP/1.1\r\nX: 1\n", b"/"])
+
+            def following(reply: Reply) -> Request | None:
+                target = next(requests, None)
+                return Request(method=b"GET", target=target) if target else None
+
+            channel = channel_to(client, origin)
+            await channel.send(Request(method=b"GET", target=b"/"), following=following)
+            assert (channel.sent, client.opened) == (3, 2)
+            client.close()
+
+    run(work())
+
+
+def test_series_ends_with_what_goes_wrong_in_making_the_next_request():
+    async def work() -> None:
+        client = WireClient()
+
+        def following(reply: Reply) -> Request | None:
+            raise ValueError("no more of these")
+
+        async with raw_server(answering(OK)) as origin:
+            channel = channel_to(client, origin)
+            with pytest.raises(ValueError, match="no more of these"):
+                await channel.send(Request(method=b"GET", target=b"/"), following=following)
+            await channel.send(Request(method=b"GET", target=b"/"))
+            assert (channel.sent, client.opened) == (2, 1)
+            client.close()
+
+    run(work())

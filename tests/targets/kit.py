@@ -17,6 +17,7 @@ from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
 from fastci.node.engine.browser import Browser
 from fastci.node.engine.called_back import confirm_at_once
+from fastci.node.engine.client import Exchange, Then
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.control import is_login
 from fastci.node.engine.hearing import Ear
@@ -150,14 +151,22 @@ class InProcess:
     def line(self, origin: Origin) -> "InProcess":
         return self
 
+    @property
+    def direct(self) -> bool:
+        return True
+
     async def send(
-        self, data: bytes, *, method: bytes, timeout: float, alone: bool = False
-    ) -> tuple[Response, float]:
-        self.sent.append(data)
-        head, _, body = data.partition(b"\r\n\r\n")
-        begin = clock.seconds
-        response = self.handler(parse_request(head + b"\r\n\r\n", body))
-        return response, clock.seconds - begin + 0.002
+        self, data: bytes, *, method: bytes, timeout: float, alone: bool = False, then: Then | None = None
+    ) -> Exchange:
+        following: bytes | None = data
+        while following is not None:
+            self.sent.append(following)
+            head, _, body = following.partition(b"\r\n\r\n")
+            begin = clock.seconds
+            response = self.handler(parse_request(head + b"\r\n\r\n", body))
+            elapsed = clock.seconds - begin + 0.002
+            following = then(response, elapsed, not alone) if then else None
+        return response, elapsed
 
     async def connect(self, origin: Origin) -> None:
         pass

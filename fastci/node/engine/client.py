@@ -1,6 +1,7 @@
 """The wire client: sends any bytes to a target over kept-alive connections and reads what comes back."""
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 from typing import cast
 
@@ -20,6 +21,11 @@ CONNECT_TIMEOUT = 5.0
 
 Exchange = tuple[Response, float]
 """A response, and the seconds until its last byte."""
+
+Then = Callable[[Response, float, bool], bytes | None]
+"""Takes an exchange and whether its connection may carry another request. Gives the bytes that go out over it
+at once, with the same method and time-out; None ends the matter, or leaves the rest to who waits for it.
+"""
 
 
 class NoAnswer(ConnectionError):
@@ -51,12 +57,14 @@ class _Outbox:
 class _Connection(asyncio.Protocol):
     """One connection of a line; carries one request at a time.
 
-    When an answer has ended it goes back to its line by itself, or closes where it can carry no more.
+    When an answer has ended and no other request follows, it goes back to its line by itself, or closes where
+    it can carry no more. `data` is the request that was sent last, `kept` whether the connection stood before
+    that: it may be dead then for no fault of the request.
     """
 
     __slots__ = (
         "_alone", "_begin", "_deadline", "_done", "_limit", "_line", "_loop", "_method", "_outbox", "_reader",
-        "_timer", "_timer_at", "_transport", "alive",
+        "_then", "_timeout", "_timer", "_timer_at", "_transport", "alive", "data", "kept",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, outbox: _Outbox, limit: int, line: "Line") -> None:
@@ -69,32 +77,44 @@ class _Connection(asyncio.Protocol):
         self._alone = False
         self._reader: ResponseReader | None = None
         self._done: asyncio.Future[Exchange] | None = None
+        self._then: Then | None = None
+        self._timeout = 0.0
         self._begin = 0.0
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.alive = False
+        self.data = b""
+        self.kept = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.alive = True
 
-    def ask(self, data: bytes, method: bytes, timeout: float, alone: bool) -> "asyncio.Future[Exchange]":
-        """Send `data`; what comes is there when the answer has ended.
+    def ask(
+        self, data: bytes, method: bytes, timeout: float, alone: bool, then: Then | None
+    ) -> "asyncio.Future[Exchange]":
+        """Send `data`, and what `then` has follow; the last exchange is there when its answer has ended.
 
         The future carries OSError kinds and TimeoutError. Who does not wait for it any more calls `give_up`.
         """
-        assert self._transport is not None
         self._method = method
+        self._timeout = timeout
         self._alone = alone
+        self._then = then
         self._done = done = self._loop.create_future()
+        self._send(data)
+        return done
+
+    def _send(self, data: bytes) -> None:
+        assert self._transport is not None
+        self.data = data
         self._begin = begin = perf_counter()
-        self._deadline = deadline = begin + timeout
+        self._deadline = deadline = begin + self._timeout
         # A timer that is still running from earlier requests serves for this one too: it looks at _deadline.
         if self._timer is None or self._timer_at > deadline:
-            self._set_timer(timeout)
+            self._set_timer(self._timeout)
         self._outbox.put(self._transport, data)
-        return done
 
     def data_received(self, data: bytes) -> None:
         if self._done is None:
@@ -155,15 +175,23 @@ class _Connection(asyncio.Protocol):
 
     def _deliver(self, answer: Answer) -> None:
         response, reusable = answer
-        done, self._done, self._reader = self._done, None, None
+        done, self._reader = self._done, None
         assert done is not None
-        given_up = done.cancelled()
-        if reusable and not self._alone and not given_up:
+        elapsed = perf_counter() - self._begin
+        if done.cancelled():
+            self.close()
+            return
+        reusable = reusable and not self._alone
+        if self._then is not None and (data := self._then(response, elapsed, reusable)) is not None:
+            self.kept = True
+            self._send(data)
+            return
+        self._done = None
+        if reusable:
             self._line.keep(self)
         else:
             self.close()
-        if not given_up:
-            done.set_result((response, perf_counter() - self._begin))
+        done.set_result((response, elapsed))
 
     def _fail(self, error: OSError) -> None:
         done = self._done
@@ -193,23 +221,30 @@ class Line:
         self._courier = client.ways.courier(origin)
         self._idle: list[_Connection] = []
 
-    async def send(self, data: bytes, *, method: bytes, timeout: float, alone: bool = False) -> Exchange:
-        """`WireClient.send` for this origin."""
+    @property
+    def direct(self) -> bool:
+        """Whether requests go out as they are, with no proxy in between that is told where to."""
+        return self._courier is None
+
+    async def send(
+        self, data: bytes, *, method: bytes, timeout: float, alone: bool = False, then: Then | None = None
+    ) -> Exchange:
+        """`WireClient.send` for this origin; with `then` the last exchange, on a direct line only."""
         tunnel = False
         if self._courier is not None:
             # Behind an authority an attack's target could make another one of it: only a path may follow.
             tunnel = alone or not data.startswith(b"/", len(method) + 1)
             alone = tunnel
             data = data if tunnel else self._courier.dress(data, self.origin.authority.encode())
-        reused = None if alone else self._take()
-        connection = reused or await self.open(tunnel=tunnel)
+        connection = (None if alone else self._take()) or await self.open(tunnel=tunnel)
         while True:
-            asked = connection.ask(data, method, timeout, alone)
+            asked = connection.ask(data, method, timeout, alone, then)
             try:
                 return await asked
             except NoAnswer:
-                if connection is not reused:
+                if not connection.kept:
                     raise
+                data = connection.data
             except asyncio.CancelledError:
                 connection.give_up(asked)
                 raise
@@ -226,6 +261,7 @@ class Line:
     def keep(self, connection: _Connection) -> None:
         """Hold an idle connection for the next request, or close it where there are enough."""
         if len(self._idle) < self._client.idle_limit:
+            connection.kept = True
             self._idle.append(connection)
         else:
             connection.close()

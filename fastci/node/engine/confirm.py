@@ -6,7 +6,7 @@ rule 2).
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -79,20 +79,19 @@ class Probe:
         """Send an attack and look at its answer, then at where it redirects, then at the observers."""
         return await self.look(attack, await self.send(attack, is_control=is_control))
 
-    def send(self, attack: Attack, *, number: int = 0, is_control: bool = False) -> Awaitable[Reply]:
-        """Send an attack.
-
-        Where callbacks are heard it stays known as the `number`-th of its extension at this point, or as one
-        that makes no candidate (`is_control`).
-        """
-        if self.ear is None or not attack.markers.hears:
-            return self.channel.send(attack.request)
-        return self._send_heard(attack, self.ear.expect(attack, number, is_control=is_control))
-
-    async def _send_heard(self, attack: Attack, waiting: Waiting) -> Reply:
+    async def send(self, attack: Attack, *, is_control: bool = False) -> Reply:
+        """Send an attack; `is_control` makes it no candidate where callbacks are heard."""
+        waiting = self.expect(attack, is_control=is_control)
         reply = await self.channel.send(attack.request)
-        waiting.ended = time.monotonic()
+        if waiting is not None:
+            waiting.ended = time.monotonic()
         return reply
+
+    def expect(self, attack: Attack, number: int = 0, *, is_control: bool = False) -> Waiting | None:
+        """Note an attack that goes out where callbacks are heard: the `number`-th of its extension here."""
+        if self.ear is None or not attack.markers.hears:
+            return None
+        return self.ear.expect(attack, number, is_control=is_control)
 
     def shows_nothing(self, attack: Attack, direct: Reply) -> bool:
         """Whether an answer came that ends the matter: no effect in it, and no other page to look at."""

@@ -1,9 +1,8 @@
 """The test set of one baseline: control first, then every extension at every point it applies to."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import chain
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
@@ -28,6 +27,7 @@ from fastci.node.engine.people import Company
 from fastci.node.engine.plan import Item, Phase
 from fastci.node.engine.screen import Screen
 from fastci.node.engine.sender import Channel, Reply
+from fastci.node.engine.series import Series
 from fastci.node.engine.witness import Witnesses
 from fastci.node.message import Request
 from fastci.node.oob import Spelling
@@ -161,36 +161,31 @@ class CheckRunner:
             self._check.row(point.name if point else "", extension.type).reason = reason
             return
         oracle = ORACLES[extension.oracle] if extension.oracle else None
-        todo: Iterator[tuple[int, Attack]] = enumerate(extension.attacks(job.request, point, probe.markers))
+        attacks = enumerate(extension.attacks(job.request, point, probe.markers))
+        series = Series(probe, footing, attacks, sends=oracle is None)
         fruitless = 0
         while fruitless < MOST_TRIES:
-            renewals, refused, answered = footing.renewals(), list[tuple[int, Attack]](), 0
-            usual = footing.control.response.status
-            for number, attack in todo:
-                before = footing.renewals()
+            renewals, refused, answered = footing.renewals(), list[tuple[int, Attack]](), series.answered
+            while (attack := await series.next()) is not None:
                 if oracle is None:
-                    reply = await probe.send(attack, number=number)
-                    if reply.response.status == usual and probe.shows_nothing(attack, reply):
-                        answered, footing.refusals = answered + 1, 0
-                        continue
-                    evidence, lost = await self._weigh(probe, attack, reply, before)
+                    evidence, lost = await self._weigh(probe, attack, series.reply, series.renewals)
                 else:
                     evidence = await oracle(probe, attack)
-                    lost = evidence is None and footing.renewals() != before
+                    lost = evidence is None and footing.renewals() != series.renewals
                 if evidence is not None:
                     await self._take(probe, attack, evidence)
                     return
                 if not lost:
-                    answered, footing.refusals = answered + 1, 0
+                    series.was_answered()
                     continue
-                refused.append((number, attack))
+                refused.append((series.number, attack))
                 if await footing.session_was_renewed():
                     break
             else:
                 if not refused or not await footing.was_refused_for_its_session(renewals):
                     return
-            todo = chain(refused, todo)
-            fruitless = 0 if answered else fruitless + 1
+            series.begin_again(refused)
+            fruitless = 0 if series.answered > answered else fruitless + 1
         raise footing.lost("Auth failed: the session ends faster than a check needs it")
 
     async def _weigh(

@@ -52,6 +52,9 @@ class Reply:
 
 _make_reply = maker(Reply)
 
+Following = Callable[[Reply], Request | None]
+"""Takes a reply and gives the request that goes out next, None where that is for others to decide."""
+
 
 class Meter:
     """Counts requests in `total` and tells the rate of the last ten seconds (FAST: `current_rps`)."""
@@ -140,7 +143,8 @@ class Channel:
         self._meter = sender.meter
         self._line = sender.client.line(target.origin)
         self._paces = [pace for pace in (Pace(rate), sender.pace) if pace.limits]
-        self._health = sender.health(target.origin)
+        self._flows = not self._paces and self._line.direct
+        self.health = sender.health(target.origin)
         self._fields: tuple[Field, ...] | None = None
         self._body = b""
         self._tail = b""
@@ -166,90 +170,119 @@ class Channel:
         return self.sessions.refresh(self.target.origin, request)
 
     async def send(
-        self, request: Request, *, timeout: float | None = None, is_control: bool = False
+        self,
+        request: Request,
+        *,
+        timeout: float | None = None,
+        is_control: bool = False,
+        following: Following | None = None,
     ) -> Reply:
         """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone.
 
-        `timeout`, seconds, is for a request that makes the target late on purpose.
+        `timeout`, seconds, is for a request that makes the target late on purpose. `following` is asked after
+        each answer for the request that goes out next; the reply that none follows is returned.
         """
-        if self.needs_tokens is not None and not is_control and self.has_tokens(request):
+        errand = _Errand(self, is_control, self.timeout if timeout is None else timeout, following)
+        waiting: Request | None = request
+        while waiting is not None:
+            await self._carry(errand, waiting, is_late_on_purpose=timeout is not None)
+            waiting = errand.waiting
+        if errand.fault is not None:
+            raise errand.fault
+        return errand.reply
+
+    async def _carry(self, errand: "_Errand", request: Request, *, is_late_on_purpose: bool) -> None:
+        """Send a request, as often as it takes, and those that follow it at once."""
+        if self.needs_tokens is not None and not errand.is_control and self.has_tokens(request):
             if not self._at_hand:
                 await self.renew_tokens(self.needs_tokens)
             self._at_hand = False
-        if self.unique is not None and not is_control:
-            request = self.unique.freshen(request)
-        if self.sessions.renewed:
-            request = self.sessions.refresh(self.target.origin, request)
-        method, target = request.method, request.target
-        if request.fields is not self._fields or request.body is not self._body:
-            self._frame(request)
-        address = self.target.address(target) if self.target.base else target
-        data = b"%b %b %b\r\n%b" % (method, address, request.version, self._tail)
-        sound = self._framed and b"\n" not in target and b"\n" not in method
-        alone = not sound and not is_control
-        limit = self.timeout if timeout is None else timeout
-        health, strain, failure = self._health, self._health.strain, ""
-        begin = time.monotonic()
-        for attempt in range(_ATTEMPTS):
+        errand.take(request)
+        health, strain = self.health, self.health.strain
+        while errand.attempt < _ATTEMPTS:
             if health.reason:
                 health.check()
             if strain.under_way >= strain.limit:
                 await strain.enter()
-            strain.under_way += 1
+            errand.starts()
             try:
                 for pace in self._paces:
                     await pace.wait()
-                response, elapsed = await self._line.send(data, method=method, timeout=limit, alone=alone)
+                await self._line.send(
+                    errand.data, method=errand.method, timeout=errand.timeout, alone=errand.alone,
+                    then=errand.answered,
+                )  # fmt: skip
             except Unreachable as error:
                 strain.strained("it takes no connection")
-                failure = str(error)
+                errand.failure = str(error)
+                errand.attempt += 1
                 await health.refused()
                 continue
             except OSError as error:
-                failure = str(error)
-                self._count(request, 0, is_control=is_control)
-                late = isinstance(error, TimeoutError) and timeout is None
-                if late and self.delays.since(begin):
+                errand.failure = str(error)
+                self.count(errand.request, 0, is_control=errand.is_control)
+                late = isinstance(error, TimeoutError) and not is_late_on_purpose
+                if late and self.delays.since(errand.begin):
                     strain.left()
+                    errand.attempt += 1
                     await self.delays.ended()
-                    begin = time.monotonic()
+                    errand.begin = time.monotonic()
                     continue
                 broken_off = isinstance(error, NoAnswer)
                 if late or broken_off:
-                    strain.strained(failure)
+                    strain.strained(errand.failure)
                 else:
                     strain.left()
-                await health.silent(failure, data, method)
-                if broken_off and not alone and method in _REPEATABLE and await health.has_time(attempt):
+                await health.silent(errand.failure, errand.data, errand.method)
+                repeatable = broken_off and not errand.alone and errand.method in _REPEATABLE
+                if repeatable and await health.has_time(errand.attempt):
+                    errand.attempt += 1
                     continue
                 break
             except BaseException:
-                strain.left()
+                if errand.is_out:
+                    strain.left()
                 raise
-            self._count(request, response.status, is_control=is_control)
-            if self.tokens_follow and self.needs_tokens is not None:
-                origin = self.target.origin
-                self._at_hand = self.sessions.follow_tokens(origin, self.needs_tokens, response)
-            health.silences = 0
-            if response.status in OVERLOADED and health.insisted < MOST_INSISTING:
-                strain.strained(f"status {response.status}")
-                if await health.has_time(attempt, response.get(b"retry-after") or b""):
+            if errand.is_refused:
+                wished = errand.reply.response.get(b"retry-after") or b""
+                if await health.has_time(errand.attempt, wished):
+                    errand.attempt += 1
                     continue
-            else:
-                strain.eased(elapsed)
-                if attempt and response.status not in OVERLOADED:
-                    health.insisted = 0
-            if is_control or health.sample is None:
-                health.sample = (data, method)
-            return _make_reply(sent=data, response=response, elapsed=elapsed)
-        waited = time.monotonic() - begin
-        return Reply(sent=data, response=Response(status=0), elapsed=waited, failure=failure)
+            return
+        errand.failed()
 
-    def _count(self, request: Request, status: int, *, is_control: bool) -> None:
+    def is_clear(self) -> bool:
+        """Whether another request may go out now, with nothing to be waited for or to be done before."""
+        strain = self.health.strain
+        return (
+            strain.under_way < strain.limit
+            and self._flows
+            and self.needs_tokens is None
+            and self.unique is None
+            and not self.health.reason
+        )
+
+    def took(self, request: Request, response: Response, *, is_control: bool) -> None:
+        """An answer came."""
+        self.count(request, response.status, is_control=is_control)
+        if self.tokens_follow and self.needs_tokens is not None:
+            origin = self.target.origin
+            self._at_hand = self.sessions.follow_tokens(origin, self.needs_tokens, response)
+
+    def count(self, request: Request, status: int, *, is_control: bool) -> None:
         self.sent += 1
         self._meter.total += 1
         if self._on_sent is not None:
             self._on_sent("" if is_control else self.doing, request, status)
+
+    def wire_form(self, request: Request) -> bytes:
+        """The bytes of a request. `is_framed` then says whether they are one request to any server."""
+        if request.fields is not self._fields or request.body is not self._body:
+            self._frame(request)
+        target = request.target
+        address = self.target.address(target) if self.target.base else target
+        self.is_framed = self._framed and b"\n" not in target and b"\n" not in request.method
+        return b"%b %b %b\r\n%b" % (request.method, address, request.version, self._tail)
 
     def _frame(self, request: Request) -> None:
         """Work out what follows the start line; most requests differ from the one before in that alone."""
@@ -257,6 +290,94 @@ class Channel:
         self._tail = request.tail()
         # To HEAD and CONNECT some servers answer more than they should.
         self._framed = request.method not in (b"HEAD", b"CONNECT") and _is_framed(request)
+
+
+class _Errand:
+    """A request under way, and those that follow it: each takes the place of the one before.
+
+    `reply` is what came last. `waiting` is a request that follows, but not at once. `is_out` says that an
+    answer is still to come, `is_refused` that the target had no time for the request, `attempt` how often it
+    was sent before. `fault` is what went wrong when the next one was made.
+    """
+
+    __slots__ = (
+        "_channel", "_following", "alone", "attempt", "begin", "data", "failure", "fault", "is_control",
+        "is_out", "is_refused", "method", "reply", "request", "timeout", "waiting",
+    )  # fmt: skip
+    request: Request
+    reply: Reply
+
+    def __init__(
+        self, channel: Channel, is_control: bool, timeout: float, following: Following | None
+    ) -> None:
+        self._channel = channel
+        self._following = following
+        self.is_control = is_control
+        self.timeout = timeout
+        self.fault: Exception | None = None
+        self.is_out = False
+        self.failure = ""
+        self.method = b""
+
+    def take(self, request: Request) -> None:
+        """Make this the request to send, with the newest values of its session."""
+        channel = self._channel
+        if channel.unique is not None and not self.is_control:
+            request = channel.unique.freshen(request)
+        if channel.sessions.renewed:
+            request = channel.sessions.refresh(channel.target.origin, request)
+        self.request = request
+        self.waiting: Request | None = None
+        self.method = request.method
+        self.data = channel.wire_form(request)
+        self.alone = not channel.is_framed and not self.is_control
+        self.attempt = 0
+        self.begin = time.monotonic()
+
+    def starts(self) -> None:
+        self._channel.health.strain.under_way += 1
+        self.is_out = True
+        self.is_refused = False
+
+    def answered(self, response: Response, elapsed: float, reusable: bool) -> bytes | None:
+        """Take an answer; give what goes out next over the same connection (`client.Then`)."""
+        channel, status = self._channel, response.status
+        health, strain = channel.health, channel.health.strain
+        self.is_out = False
+        self.reply = reply = _make_reply(sent=self.data, response=response, elapsed=elapsed)
+        channel.took(self.request, response, is_control=self.is_control)
+        health.silences = 0
+        if status in OVERLOADED and health.insisted < MOST_INSISTING:
+            strain.strained(f"status {status}")
+            self.is_refused = True
+            return None
+        strain.eased(elapsed)
+        if self.attempt and status not in OVERLOADED:
+            health.insisted = 0
+        if self.is_control or health.sample is None:
+            health.sample = self.data, self.method
+        if self._following is None:
+            return None
+        try:
+            request = self._following(reply)
+        except Exception as error:
+            self.fault = error
+            return None
+        if request is None:
+            return None
+        method = self.method
+        if reusable and channel.is_clear():
+            self.take(request)
+            if not self.alone and self.method == method:
+                self.starts()
+                return self.data
+        self.waiting = request
+        return None
+
+    def failed(self) -> None:
+        """No answer came."""
+        waited = time.monotonic() - self.begin
+        self.reply = Reply(sent=self.data, response=Response(status=0), elapsed=waited, failure=self.failure)
 
 
 def _is_framed(request: Request) -> bool:
