@@ -63,7 +63,7 @@ class Images:
         self._say(f"pulling {name}")
         for attempt in range(1, _PULLS + 1):
             try:
-                heed(self._waiter, lambda: self._client.images.pull(name))
+                heed(self._waiter, lambda: self._pull_once(name))
                 return
             except (DockerException, requests.RequestException, OSError) as error:
                 lacking = isinstance(error, NotFound) or re.search(
@@ -77,6 +77,12 @@ class Images:
                     ) from error
                 self._say(f"pulling failed, trying again: {reason_of(error)}")
                 self._waiter.pause(2.0**attempt)
+
+    def _pull_once(self, name: str) -> None:
+        # What fails once an engine has begun to answer is told among its progress; Podman does so at once.
+        for event in self._client.api.pull(name, stream=True, decode=True):
+            if "error" in event:
+                raise DockerException(event["error"])
 
     def get_own(self, base: str) -> str:
         """See to it that the engine has the node's image of the present source on this base; its name.

@@ -113,11 +113,11 @@ def explain_end(log: str, ended: Ended, what: str) -> FatalError:
         why = "; ".join(filter(None, [told["why"], *rest, ended.reason]))
         return _with_status(TechnicalError(head.removeprefix("error: "), why=why, hint=told["to do"]), status)
     shown = "" if ended.status is None else f" (status {ended.status})"
-    why = "; ".join(filter(None, [ended.reason, _tail(log)]))
-    if not why:
+    reason = ended.reason
+    if not reason and ended.status == 128 + signal.SIGKILL:
         # Not every engine knows when the kernel did it.
-        killed = ended.status == 128 + signal.SIGKILL
-        why = "it was killed; perhaps it was out of memory (FAST_MEMORY)" if killed else "it printed nothing"
+        reason = "it was killed; perhaps it was out of memory (FAST_MEMORY)"
+    why = "; ".join(filter(None, [reason, _tail(log)])) or "it printed nothing"
     return _with_status(TechnicalError(what + shown, why=why), status)
 
 

@@ -7,6 +7,7 @@ import http.server
 import io
 import json
 import os
+import re
 import tarfile
 import threading
 import time
@@ -23,16 +24,21 @@ pytestmark = pytest.mark.engine
 
 UNKNOWN = b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}'
 
+UNKNOWN_BLOB = b'{"errors": [{"code": "BLOB_UNKNOWN", "message": "blob unknown to registry"}]}'
+
 
 def digest(content):
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 class Registry:
-    """One image behind the pull half of the registry's API; answers 503 while it is `ill`."""
+    """One image behind the pull half of the registry's API; answers 503 while it is `ill`.
+
+    While it is `forgetful`, it knows the image but not what is in it.
+    """
 
     def __init__(self):
-        self.ill = False
+        self.ill = self.forgetful = False
         self.name = f"fast-test-{uuid.uuid4().hex[:8]}"
         layer = io.BytesIO()
         with tarfile.open(fileobj=layer, mode="w") as archive:
@@ -77,6 +83,8 @@ class Registry:
                     known = last in ("1", registry.digest)
                     status, content = (200, manifest) if known else (404, UNKNOWN)
                     kind_of = f"{kind}.distribution.manifest.v2+json"
+                elif last in blobs and registry.forgetful:
+                    status, content = 404, UNKNOWN_BLOB
                 elif last in blobs:
                     content, kind_of = blobs[last], "application/octet-stream"
                 self.send_response(status)
@@ -179,6 +187,21 @@ def test_pull_that_keeps_failing_is_given_up_with_the_registrys_words(registry, 
         prepare(f"{registry.repository}:1", waiter)
     assert len(waiter.pauses) == 2
     assert "503" in caught.value.why
+
+
+def test_pull_that_breaks_off_in_the_middle_is_tried_again_and_says_why(registry, prepare):
+    registry.forgetful = True
+    waiter = Waiter()
+
+    def recover():
+        registry.forgetful = False
+
+    waiter.on_pause = recover
+    told, said = prepare(f"{registry.repository}:1", waiter)
+    assert told.startswith(f"image {registry.repository}:1,")
+    assert waiter.pauses == [2.0]
+    # Docker has the registry's words, Podman its status.
+    assert re.search("unknown|404", next(line for line in said if "trying again" in line))
 
 
 def test_pull_of_an_image_that_is_not_there_is_not_repeated(registry, prepare):
