@@ -5,7 +5,9 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import socket
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from engine_between import EngineBetween
 from jobs import Cloud, Fastci, Target
 
 from fastci.config import parse_settings
@@ -97,6 +100,17 @@ def engine():
     client = docker.from_env(timeout=60)
     yield client
     client.close()
+
+
+@pytest.fixture
+def between():
+    """The engine behind a socket of the test's own."""
+    # The path of a unix socket must be short.
+    folder = tempfile.mkdtemp(prefix="fast-")
+    made = EngineBetween(f"{folder}/s")
+    yield made
+    made.cut()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

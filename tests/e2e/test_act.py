@@ -43,13 +43,17 @@ def test_action_of_the_workflows_own_repository_runs(act, target):
     assert "Success - Post ./" in client.text
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_cancel_while_the_tests_run_leaves_nothing(act, target, runtime):
-    client = act.start(
-        job(fast(run="sh -c 'echo tests began; exec sleep 300'", **{"target-uri": target.url})),
-        FAST_RUNTIME=runtime,
-    )
-    client.says("tests began", 240)
+@pytest.mark.parametrize(
+    ("mode", "runtime"), [("run", "process"), pytest.param("recording", "docker", marks=pytest.mark.engine)]
+)
+def test_cancel_while_the_tests_run_leaves_nothing(act, target, mode, runtime):
+    """In the step of ours, and in one of the job's own while a recorder runs beside it."""
+    tests = "sh -c 'echo tests began; exec sleep 300'"
+    steps = [fast(run=tests, **{"target-uri": target.url})]
+    if mode == "recording":
+        steps = [fast(mode=mode, **{"target-uri": target.url}), {"run": tests}]
+    client = act.start(job(*steps), FAST_RUNTIME=runtime)
+    client.says("| tests began", 240)
     names = node_names(client.text)
     assert names
     client.send(signal.SIGINT)

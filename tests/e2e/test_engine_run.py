@@ -1,6 +1,7 @@
 """Whole runs of the engine against real targets: what is found, what is not, and how a run ends."""
 
 import html
+import itertools
 import random
 import socket
 import statistics
@@ -77,6 +78,14 @@ def test_flaws_are_found_and_repaired_twins_are_not(tmp_path: Path):
     assert (
         "[info] Found 2 vulnerabilities, marking the test set for baseline #bl_1 as failed" in outcome.lines
     )
+
+
+def test_run_takes_the_time_it_takes_however_the_clock_is_set_back(tmp_path: Path, monkeypatch):
+    moments = itertools.count(2_000_000_000, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(moments)))
+    with web_target(flawed) as target:
+        outcome = run_engine(record_exchanges(target.origin, [request("GET", "/p?q=tea")]), [XSS], tmp_path)
+    assert 0 < outcome.run.end_time - outcome.run.start_time < 60
 
 
 def test_finding_is_as_sure_as_its_extension_says(tmp_path: Path):

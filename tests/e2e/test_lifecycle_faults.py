@@ -1,16 +1,11 @@
 """The engine fails or dawdles in the middle: a socket between fastci and the engine is held or cut."""
 
-import contextlib
 import io
+import json
 import os
-import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import uuid
 from pathlib import Path
 
@@ -24,87 +19,6 @@ from fastci.lifecycle.labels import make_labels
 from fastci.lifecycle.runtime import Launch
 
 pytestmark = pytest.mark.engine
-
-
-class EngineBetween:
-    """Passes everything on to the engine; requests that match `held` wait until `release`; `cut` ends it.
-
-    Those that match `failing` do not reach it: status 500 is their answer.
-    """
-
-    def __init__(self, path):
-        engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-        self.path = path
-        self.held = self.failing = None
-        self.waiting = threading.Event()
-        self._go = threading.Event()
-        self._go.set()
-        self._engine = engine
-        self._ends = []
-        self.listen()
-
-    def listen(self):
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen(64)
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-
-    def hold(self, pattern):
-        self._go.clear()
-        self.held = re.compile(pattern.encode())
-
-    def fail(self, pattern):
-        self.failing = re.compile(pattern.encode())
-
-    def release(self):
-        self.held = None
-        self._go.set()
-
-    def cut(self):
-        self._listener.close()
-        Path(self.path).unlink(missing_ok=True)
-        self.release()
-        for end in list(self._ends):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self, listener):
-        while True:
-            try:
-                client, _ = listener.accept()
-                engine = socket.socket(socket.AF_UNIX)
-                engine.connect(self._engine)
-            except OSError:
-                return
-            self._ends += [client, engine]
-            threading.Thread(target=self._pass, args=(client, engine, True), daemon=True).start()
-            threading.Thread(target=self._pass, args=(engine, client, False), daemon=True).start()
-
-    def _pass(self, source, sink, asking):
-        try:
-            while data := source.recv(1 << 16):
-                if asking and self.held and self.held.match(data):
-                    self.waiting.set()
-                    self._go.wait(60)
-                if asking and self.failing and self.failing.match(data):
-                    source.sendall(b"HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n")
-                    continue
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            for end in (source, sink):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def between():
-    # The path of a unix socket must be short.
-    folder = tempfile.mkdtemp(prefix="fast-")
-    made = EngineBetween(f"{folder}/s")
-    yield made
-    made.cut()
-    shutil.rmtree(folder)
 
 
 def start(job, between, *arguments):
@@ -176,14 +90,59 @@ def test_recorder_killed_for_want_of_memory_in_the_middle_keeps_the_record(fastc
     assert fastci_docker.nodes(engine) == []
 
 
+def give_up(lacking):
+    """Where all tests must run, what lacks is a failure."""
+    (pytest.fail if os.environ.get("FAST_REQUIRE_ENGINE") == "1" else pytest.skip)(f"NOT RUN: {lacking}")
+
+
+@pytest.fixture
+def clock(tmp_path):
+    """A file that says how wrong the clock is, and the variables of a process that believes it."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not libraries:
+        give_up("libfaketime is not installed")
+    said = tmp_path / "clock"
+    said.write_text("+0")
+    return said, {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(said),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+    }
+
+
+@pytest.mark.parametrize("jump", ["-3d", "+3d"])
+def test_clock_set_back_or_forth_while_the_tests_run_changes_nothing(
+    fastci_docker, engine, target, clock, jump
+):
+    said, variables = clock
+    # The tests have a clock of their own: their sleep is none that the library knows.
+    tests = ["env", "-u", "LD_PRELOAD", *waiting(f"{target.url}/safe?q=1")]
+    job = fastci_docker.start("run", "--target-uri", target.url, "--", *tests, **variables)
+    job.says("\n200\n")
+    said.write_text(jump)
+    # For this one all nodes are of another time, too.
+    other = fastci_docker.folder / "other"
+    other.mkdir()
+    swept = fastci_docker.start("clean", output=other, FAST_WORKSPACE="another", **variables).wait()
+    assert swept.status == 0, swept
+    (fastci_docker.folder / "go").touch()
+    done = job.wait()
+    assert done.status == 0, done
+    assert "1 baseline request recorded" in done.out
+    (path,) = fastci_docker.workspace.runs.glob("tr_*.json")
+    assert all(0 <= step["seconds"] < 60 for step in json.loads(path.read_text())["run"]["steps"])
+    assert fastci_docker.nodes(engine) == []
+
+
 SMALL = ["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size="$1" none "$2"; shift 2; exec "$@"', "sh"]
 """Runs a command with a small disk of its own: size, folder, command."""
 
 
 def on_small_disk(job, size, *words):
     if subprocess.run([*SMALL, "1m", job.folder, "true"], capture_output=True, check=False).returncode:
-        give_up = pytest.fail if os.environ.get("FAST_REQUIRE_ENGINE") == "1" else pytest.skip
-        give_up("NOT RUN: no file system can be mounted here")
+        give_up("no file system can be mounted here")
     folder = job.folder / ".fast"
     folder.mkdir()
     # The embedded node keeps its files in the workspace, so both sides meet the full disk.
