@@ -217,7 +217,7 @@ class ResponseRule:
             status = Text(str(reading.response.status))
             if not first_match(self.statuses, status, attack.markers, whole=True):
                 return None
-        if not all(head.check(reading, (), attack) for head in self.heads):
+        if self.heads and not all(head.check(reading, (), attack) for head in self.heads):
             return None
         texts = reading.texts(self.unescape)
         fault: ExtensionFault | None = None

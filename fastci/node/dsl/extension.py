@@ -312,14 +312,14 @@ class Extension:
 def inserted(value: bytes, payload: bytes, method: str, at: int = 0) -> bytes:
     """The value with the payload in it; `at` is the place for the method `random`."""
     match method:
+        case "replace":
+            return payload
         case "prefix":
             return payload + value
         case "postfix":
             return value + payload
-        case "random":
-            return value[:at] + payload + value[at:]
         case _:
-            return payload
+            return value[:at] + payload + value[at:]
 
 
 def _innermost(points: Sequence[Point]) -> list[Point]:

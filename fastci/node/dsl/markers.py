@@ -131,9 +131,9 @@ class MarkerSource:
 
     def fresh(self) -> Markers:
         """Markers that were not given before."""
-        text = self._word()[:_TEXT_LENGTH]
+        text = (self._words or self._more_words()).pop()[:_TEXT_LENGTH]
         if not self._callback:
-            return Markers(text, f"{text}.invalid", False)
+            return Markers(text, text + ".invalid", False)
         return Markers(text, self._callback.replace("*", self._word()))
 
     def place(self, length: int) -> int:
@@ -147,11 +147,13 @@ class MarkerSource:
 
     def _word(self) -> str:
         """A letter and hexadecimal digits, other ones each time."""
-        if not self._words:
-            digits = _block(f"{self._seed} {self._blocks}")
-            self._blocks += 1
-            self._words = [_FIRST[digits[at : at + 2]] + digits[at + 2 : at + _PER_WORD] for at in _STARTS]
-        return self._words.pop()
+        return (self._words or self._more_words()).pop()
+
+    def _more_words(self) -> list[str]:
+        digits = _block(f"{self._seed} {self._blocks}")
+        self._blocks += 1
+        self._words = [_FIRST[digits[at : at + 2]] + digits[at + 2 : at + _PER_WORD] for at in _STARTS]
+        return self._words
 
     def _number(self) -> int:
         return int(self._word()[1:], 16)

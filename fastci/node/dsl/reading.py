@@ -59,15 +59,15 @@ class Reading:
     `silent` is for those who look: what found nothing in it and would find nothing again.
     """
 
-    __slots__ = ("_body", "_head", "_places", "_texts", "response", "silent")
+    __slots__ = ("_head", "_places", "_plain", "_unescaped", "response", "silent")
 
     def __init__(self, response: Response, head: _Head) -> None:
         self.response = response
         self.silent: dict[int, object] = {}
         self._head = head
-        self._body: str | None = None
+        self._plain: Text | None = None
         self._places: list[Place] | None = None
-        self._texts: dict[str, Text] = {}
+        self._unescaped: dict[str, Text] = {}
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
@@ -93,12 +93,17 @@ class Reading:
     @property
     def body(self) -> str:
         """The body without its content coding, as text."""
-        if self._body is None:
-            data = self.response.body
-            if self._head.codings or len(data) > LARGEST:
+        return self.plain.text
+
+    @property
+    def plain(self) -> Text:
+        """The body to search in, as it is."""
+        if self._plain is None:
+            data, head = self.response.body, self._head
+            if head.codings or len(data) > LARGEST:
                 data = self._decompressed()
-            self._body = _as_text(data, self._head.charset)
-        return self._body
+            self._plain = Text(_as_text(data, head.charset))
+        return self._plain
 
     @property
     def places(self) -> list[Place]:
@@ -109,20 +114,14 @@ class Reading:
 
     def texts(self, unescape: Sequence[str]) -> list[Text]:
         """The body as it is, then with these escapes read, where that makes a difference."""
-        found = [self._text("")]
-        if not unescape:
-            return found
+        found = [self.plain]
         for way in unescape:
-            text = self._text(way)
+            text = self._unescaped.get(way)
+            if text is None:
+                text = self._unescaped[way] = Text(_UNESCAPE[way](self.body))
             if text.text != found[0].text:
                 found.append(text)
         return found
-
-    def _text(self, way: str) -> Text:
-        text = self._texts.get(way)
-        if text is None:
-            text = self._texts[way] = Text(_UNESCAPE[way](self.body) if way else self.body)
-        return text
 
     def _decompressed(self) -> bytes:
         data = self.response.body[:LARGEST]
@@ -153,35 +152,30 @@ class _Readings:
         self._last: Reading | None = None
 
     def of(self, response: Response) -> Reading:
-        if self._last is None or self._last.response is not response:
-            self._last = self._find(response)
-        return self._last
-
-    def _find(self, response: Response) -> Reading:
+        """The reading of a response. It is shared by those whose head and body are the same bytes."""
+        last = self._last
+        if last is not None and last.response is response:
+            return last
         # Equal heads share their fields, so these need not be compared one by one.
-        key = (id(response.fields), response.status, response.reason, response.body)
-        reading = self._known.get(key)
+        fields, known = response.fields, self._known
+        key = (id(fields), response.status, response.reason, response.body)
+        reading = known.get(key)
         if reading is None:
-            if len(self._known) >= _RECENT:
-                del self._known[next(iter(self._known))]
-            reading = self._known[key] = Reading(response, self._head(response.fields))
+            if len(known) >= _RECENT:
+                del known[next(iter(known))]
+            head = self._heads.get(id(fields)) or self._read_head(fields)
+            reading = known[key] = Reading(response, head)
+        self._last = reading
         return reading
 
-    def _head(self, fields: tuple[Field, ...]) -> _Head:
-        head = self._heads.get(id(fields))
-        if head is None:
-            if len(self._heads) >= _RECENT_HEADS:
-                del self._heads[next(iter(self._heads))]
-            head = self._heads[id(fields)] = _Head(fields)
+    def _read_head(self, fields: tuple[Field, ...]) -> _Head:
+        if len(self._heads) >= _RECENT_HEADS:
+            del self._heads[next(iter(self._heads))]
+        head = self._heads[id(fields)] = _Head(fields)
         return head
 
 
-_readings = _Readings()
-
-
-def read(response: Response) -> Reading:
-    """The reading of a response. It is shared by those whose head and body are the same bytes."""
-    return _readings.of(response)
+read = _Readings().of
 
 
 def _decompress(data: bytes, coding: str) -> bytes:

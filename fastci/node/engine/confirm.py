@@ -123,7 +123,7 @@ class Probe:
         return Answer(direct=direct)
 
     def _match(self, attack: Attack, reply: Reply) -> Match | None:
-        return self.extension.detect(attack, reply.response, self.ear or _NOTHING_HEARD)
+        return self.extension.detection.decide(attack, reply.response, self.ear or _NOTHING_HEARD)
 
     async def confirm(self, attack: Attack, answer: Answer) -> results.Evidence | None:
         """The evidence when the candidate holds, None when it does not."""

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 from fastci.node.engine.coding import decoded_body
@@ -43,6 +44,7 @@ def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[
     return pieces | {(b"status", -response.status), (b"location " + location, -1)}
 
 
+@lru_cache(maxsize=16)
 def _pieces_of(body: bytes) -> frozenset[Feature]:
     pieces = Counter(map(bytes.strip, _PIECE.findall(body)))
     del pieces[b""]

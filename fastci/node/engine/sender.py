@@ -147,8 +147,9 @@ class Channel:
         self.health = sender.health(target.origin)
         self._fields: tuple[Field, ...] | None = None
         self._body = b""
-        self._tail = b""
-        self._framed = False
+        self._method = b""
+        self._before = self._behind = b""
+        self._framed = self.is_framed = False
 
     async def renew_session(self, request: Request) -> bool:
         """Get new values for what keeps this request logged in; False when there is nothing to get."""
@@ -262,10 +263,9 @@ class Channel:
             and not self.health.reason
         )
 
-    def took(self, request: Request, response: Response, *, is_control: bool) -> None:
-        """An answer came."""
-        self.count(request, response.status, is_control=is_control)
-        if self.tokens_follow and self.needs_tokens is not None:
+    def take_tokens(self, response: Response) -> None:
+        """Take the next tokens from an answer that gives them out."""
+        if self.needs_tokens is not None:
             origin = self.target.origin
             self._at_hand = self.sessions.follow_tokens(origin, self.needs_tokens, response)
 
@@ -277,19 +277,26 @@ class Channel:
 
     def wire_form(self, request: Request) -> bytes:
         """The bytes of a request. `is_framed` then says whether they are one request to any server."""
-        if request.fields is not self._fields or request.body is not self._body:
+        if (
+            request.fields is not self._fields
+            or request.body is not self._body
+            or request.method is not self._method
+        ):
             self._frame(request)
         target = request.target
-        address = self.target.address(target) if self.target.base else target
-        self.is_framed = self._framed and b"\n" not in target and b"\n" not in request.method
-        return b"%b %b %b\r\n%b" % (request.method, address, request.version, self._tail)
+        self.is_framed = self._framed and b"\n" not in target
+        if self.target.base:
+            target = self.target.address(target)
+        return self._before + target + self._behind
 
     def _frame(self, request: Request) -> None:
-        """Work out what follows the start line; most requests differ from the one before in that alone."""
-        self._fields, self._body = request.fields, request.body
-        self._tail = request.tail()
+        """Work out what stands around the target; most requests differ from the one before in that alone."""
+        self._fields, self._body, self._method = request.fields, request.body, request.method
+        self._before = request.method + b" "
+        self._behind = b" " + request.version + b"\r\n" + request.tail()
         # To HEAD and CONNECT some servers answer more than they should.
-        self._framed = request.method not in (b"HEAD", b"CONNECT") and _is_framed(request)
+        sound = request.method not in (b"HEAD", b"CONNECT") and b"\n" not in request.method
+        self._framed = sound and _is_framed(request)
 
 
 class _Errand:
@@ -345,7 +352,9 @@ class _Errand:
         health, strain = channel.health, channel.health.strain
         self.is_out = False
         self.reply = reply = _make_reply(sent=self.data, response=response, elapsed=elapsed)
-        channel.took(self.request, response, is_control=self.is_control)
+        channel.count(self.request, status, is_control=self.is_control)
+        if channel.tokens_follow:
+            channel.take_tokens(response)
         health.silences = 0
         if status in OVERLOADED and health.insisted < MOST_INSISTING:
             strain.strained(f"status {status}")

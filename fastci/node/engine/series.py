@@ -33,6 +33,7 @@ class Series:
         self._footing = footing
         self._attacks = attacks
         self._sends = sends
+        self._hears = sends and probe.ear is not None
         self._usual = footing.control.response.status
         self._attack: Attack | None = None
         self._heard: Waiting | None = None
@@ -60,7 +61,8 @@ class Series:
     def _following(self, reply: Reply) -> Request | None:
         attack = self._attack
         assert attack is not None
-        self._came()
+        if self._heard is not None:
+            self._came()
         if reply.response.status != self._usual or not self._probe.shows_nothing(attack, reply):
             return None
         self.was_answered()
@@ -71,7 +73,7 @@ class Series:
         if self._attack is None:
             return None
         self.renewals = self._footing.renewals()
-        if self._sends:
+        if self._hears:
             self._heard = self._probe.expect(self._attack, self.number)
         return self._attack.request
 

@@ -62,8 +62,13 @@ class _Memory:
                 _keep(self._heads, data, known)
         return known
 
-    def answer(self, data: bytes) -> Answer | None:
-        """The answer that `data` is, if it is one as a whole and its head was read before."""
+    def answer(self, data: bytes, *, method: bytes, limit: int) -> Answer | None:
+        """What a ResponseReader would read from these first bytes, where that takes no effort; else None.
+
+        They are an answer as a whole, whose head was read before.
+        """
+        if method == b"HEAD" or len(data) > limit:
+            return None
         known = self._answers.get(data)
         if known is not None:
             return known
@@ -86,11 +91,7 @@ def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
 _memory = _Memory()
 
 
-def read_at_once(data: bytes, *, method: bytes, limit: int) -> Answer | None:
-    """What a ResponseReader would read from these first bytes, where that takes no effort; else None."""
-    return None if method == b"HEAD" or len(data) > limit else _memory.answer(data)
-
-
+read_at_once = _memory.answer
 _make_response = maker(Response)
 
 

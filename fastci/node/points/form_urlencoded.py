@@ -27,10 +27,10 @@ class FormUrlencoded:
         return parse_parameters(data, self.word) or None
 
 
-def parse_parameters(data: bytes, word: str) -> Elements:
-    """Each parameter's value and name. A parameter without `=` has an empty value."""
+def parse_parameters(data: bytes, word: str, begin: int = 0) -> Elements:
+    """The value and name of each parameter from `begin` on. One without `=` has an empty value."""
     spans = []
-    for match in islice(_PAIR.finditer(data), MAX_ELEMENTS):
+    for match in islice(_PAIR.finditer(data, begin), MAX_ELEMENTS):
         start, end = match.span()
         equals = data.find(b"=", start, end)
         spans.append((start, end if equals < 0 else equals, end))

@@ -10,11 +10,11 @@ from fastci.node.points.keys import to_text
 from fastci.node.points.model import Element, Put
 from fastci.node.points.spelling import (
     UNRESERVED,
-    Spelling,
     keep_on_line,
     percent_escaper,
     percent_spelling,
     plain_spelling,
+    splice,
 )
 
 HttpElements = list[Element[Request]]
@@ -48,7 +48,7 @@ def _target_elements(request: Request) -> HttpElements:
     query = target.find(b"?", start)
     end = len(target) if query < 0 else query
     path = target[start:end]
-    uri: Put[Request] = partial(_put_path, request, start, end, path)
+    uri: Put[Request] = partial(_put_path, request, splice(target, start, end, _URI, path))
     elements: HttpElements = [Element(("URI",), path, uri, nests=False)]
     *parts, action = target[start + 1 : end].split(b"/")
     at = start + 1
@@ -60,8 +60,8 @@ def _target_elements(request: Request) -> HttpElements:
     if period:
         elements.append(_segment(request, ("ACTION_EXT",), at + len(name) + 1, end))
     if query >= 0:
-        for element in parse_parameters(target[query + 1 :], "GET"):
-            elements.append(_lift(element, partial(_put_query, request, query + 1, element.put)))
+        for element in parse_parameters(target, "GET", query + 1):
+            elements.append(_lift(element, partial(_put_target, request, element.put)))
     return elements
 
 
@@ -75,7 +75,8 @@ def _path_start(target: bytes) -> int:
 
 def _segment(request: Request, words: tuple[str, ...], start: int, end: int) -> Element[Request]:
     value = _SEGMENT.decode(request.target[start:end])
-    return Element(words, value, partial(_put_target, request, start, end, _SEGMENT, value))
+    put = splice(request.target, start, end, _SEGMENT, value)
+    return Element(words, value, partial(_put_target, request, put))
 
 
 def _header_elements(request: Request) -> HttpElements:
@@ -111,21 +112,12 @@ def _put_method(request: Request, value: bytes, raw: bool, /) -> Request:
     return replace(request, method=value if raw else _write_token(value))
 
 
-def _put_target(
-    request: Request, start: int, end: int, spelling: Spelling, old: bytes, value: bytes, raw: bool, /
-) -> Request:
-    target = request.target
-    spelt = value if raw else spelling.respell(target[start:end], old, value)
-    return request.with_target(target[:start] + spelt + target[end:])
+def _put_target(request: Request, put: Put[bytes], value: bytes, raw: bool, /) -> Request:
+    return request.with_target(put(value, raw))
 
 
-def _put_path(request: Request, start: int, end: int, old: bytes, value: bytes, raw: bool, /) -> Request:
-    rooted = value if raw or value[:1] == b"/" else b"/" + value
-    return _put_target(request, start, end, _URI, old, rooted, raw)
-
-
-def _put_query(request: Request, start: int, put: Put[bytes], value: bytes, raw: bool, /) -> Request:
-    return request.with_target(request.target[:start] + put(value, raw))
+def _put_path(request: Request, put: Put[bytes], value: bytes, raw: bool, /) -> Request:
+    return request.with_target(put(value if raw or value[:1] == b"/" else b"/" + value, raw))
 
 
 def _put_header(request: Request, index: int, value: bytes, raw: bool, /) -> Request:

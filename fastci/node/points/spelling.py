@@ -7,7 +7,7 @@ common beginning and the common end of the old and the new value are escaped afr
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from fastci.node.points.model import Put
@@ -38,7 +38,7 @@ class Spelling:
         """`value` escaped, spelt as `raw` is where both mean the same bytes; `old` is what `raw` means."""
         if old == value:
             return raw
-        if isinstance(value, Coded) or _is_plain(self.write, raw, old):
+        if isinstance(value, Coded) or self.is_plain(raw, old):
             return self.write(value)
         head = _common_prefix(old, value)
         tail = _common_suffix(old[head:], value[head:])
@@ -48,6 +48,10 @@ class Spelling:
         spelt = raw[:start] + self.write(middle) + raw[end:]
         # A lone % or & of the recorded text can join with what now follows it.
         return spelt if self.decode(spelt) == value else self.write(value)
+
+    def is_plain(self, raw: bytes, old: bytes) -> bool:
+        """Whether there is no odd spelling to keep."""
+        return self.write(old) == raw
 
     def _boundary(self, raw: bytes, position: int, *, down: bool) -> tuple[int, int]:
         """Offset in `raw` of a position in the decoded bytes, both moved out of an escape if inside one."""
@@ -63,15 +67,17 @@ class Spelling:
         return at + position - decoded, position
 
 
-@lru_cache(maxsize=256)
-def _is_plain(write: Callable[[bytes], bytes], raw: bytes, old: bytes) -> bool:
-    """Whether there is no odd spelling to keep; asked for each of the many values written at one place."""
-    return write(old) == raw
-
-
 def splice(data: bytes, start: int, end: int, spelling: Spelling, old: bytes) -> Put[bytes]:
     """A place that is `data[start:end]`, spelt by `spelling`, with the value `old`."""
+    if spelling.is_plain(data[start:end], old):
+        return partial(_put_afresh, data, start, end, spelling.write)
     return partial(_put, data, start, end, spelling, old)
+
+
+def _put_afresh(
+    data: bytes, start: int, end: int, write: Callable[[bytes], bytes], value: bytes, raw: bool, /
+) -> bytes:
+    return data[:start] + (value if raw else write(value)) + data[end:]
 
 
 def _put(
