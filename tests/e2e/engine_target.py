@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,20 +22,32 @@ from fastci.node.policy import load_policy
 from fastci.node.store import Baseline, Record, Store
 from fastci.results import Run
 
+_FAREWELL = 0.2
+"""Seconds in which a server's connections may end by themselves before it ends them."""
+
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
 async def raw_server(talk: Talk, **options: object) -> AsyncIterator[Origin]:
-    """A server whose every connection is `talk`; give `ssl=` for TLS."""
+    """A server whose every connection is `talk`; give `ssl=` for TLS. Ends its connections with itself."""
+    talks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        talks.add(task)
         try:
             await talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            talks.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
     port = server.sockets[0].getsockname()[1]
@@ -44,6 +56,11 @@ async def raw_server(talk: Talk, **options: object) -> AsyncIterator[Origin]:
         yield Origin(scheme=scheme, host="127.0.0.1", port=port)
     finally:
         server.close()
+        if talks:
+            _, still = await asyncio.wait(talks, timeout=_FAREWELL)
+            for task in still:
+                task.cancel()
+            await asyncio.gather(*still, return_exceptions=True)
 
 
 def free_port() -> int:
