@@ -3,7 +3,9 @@
 Every option is a variable and overlays it. What each command may be told comes from the table in `config`.
 """
 
+import atexit
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -58,6 +60,12 @@ def print_error(error: FatalError) -> None:
         click.echo(line, err=True)
 
 
+def ignore_signals() -> None:
+    """What a command ended with stands: Python takes a while to end, and a signal would take its place."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main(arguments: list[str] | None = None, *, tell: Callable[[FatalError], None] = print_error) -> NoReturn:
     """Run a command and exit with its status; `tell` is given the error that ended it."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -81,4 +89,5 @@ def main(arguments: list[str] | None = None, *, tell: Callable[[FatalError], Non
         status = ExitStatus.TECHNICAL
     usual = "simple" if arguments[:1] == ["node"] else "detailed"
     simple = (told["exit codes"].strip().lower() or usual) == "simple"
+    atexit.register(ignore_signals)
     sys.exit(status.simple() if simple else int(status))
