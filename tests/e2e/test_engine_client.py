@@ -406,3 +406,22 @@ def test_series_ends_with_what_goes_wrong_in_making_the_next_request():
             client.close()
 
     run(work())
+
+
+def test_what_goes_wrong_with_an_answer_is_raised_and_leaves_room_for_others():
+    async def work() -> None:
+        client = WireClient()
+
+        def on_sent(by: str, request: Request, status: int) -> None:
+            raise OSError("no room on the disk")
+
+        async with raw_server(answering(OK)) as origin:
+            target = Target(recorded=origin, origin=origin, base=b"")
+            sender = Sender(client, rate=0)
+            channel = Channel(sender, target, Sessions(Scope.parse("", ())), on_sent=on_sent)
+            with pytest.raises(OSError, match="no room on the disk"):
+                await channel.send(Request(method=b"GET", target=b"/"))
+            assert sender.health(origin).strain.under_way == 0
+            client.close()
+
+    run(work())

@@ -188,8 +188,6 @@ class Channel:
         while waiting is not None:
             await self._carry(errand, waiting, is_late_on_purpose=timeout is not None)
             waiting = errand.waiting
-        if errand.fault is not None:
-            raise errand.fault
         return errand.reply
 
     async def _carry(self, errand: "_Errand", request: Request, *, is_late_on_purpose: bool) -> None:
@@ -244,6 +242,10 @@ class Channel:
                 if errand.is_out:
                     strain.left()
                 raise
+            if errand.fault is not None:
+                if errand.is_out:
+                    strain.left()
+                raise errand.fault
             if errand.is_refused:
                 wished = errand.reply.response.get(b"retry-after") or b""
                 if await health.has_time(errand.attempt, wished):
@@ -304,7 +306,7 @@ class _Errand:
 
     `reply` is what came last. `waiting` is a request that follows, but not at once. `is_out` says that an
     answer is still to come, `is_refused` that the target had no time for the request, `attempt` how often it
-    was sent before. `fault` is what went wrong when the next one was made.
+    was sent before. `fault` is what went wrong with an answer, or with making the next one.
     """
 
     __slots__ = (
@@ -348,34 +350,39 @@ class _Errand:
 
     def answered(self, response: Response, elapsed: float, reusable: bool) -> bytes | None:
         """Take an answer; give what goes out next over the same connection (`client.Then`)."""
+        try:
+            self._note(response, elapsed)
+            if self._following is None or self.is_refused:
+                return None
+            return self._next(self._following(self.reply), reusable)
+        except Exception as error:
+            self.fault = error
+            return None
+
+    def _note(self, response: Response, elapsed: float) -> None:
         channel, status = self._channel, response.status
         health, strain = channel.health, channel.health.strain
-        self.is_out = False
-        self.reply = reply = _make_reply(sent=self.data, response=response, elapsed=elapsed)
+        self.reply = _make_reply(sent=self.data, response=response, elapsed=elapsed)
         channel.count(self.request, status, is_control=self.is_control)
         if channel.tokens_follow:
             channel.take_tokens(response)
         health.silences = 0
+        self.is_out = False
         if status in OVERLOADED and health.insisted < MOST_INSISTING:
             strain.strained(f"status {status}")
             self.is_refused = True
-            return None
+            return
         strain.eased(elapsed)
         if self.attempt and status not in OVERLOADED:
             health.insisted = 0
         if self.is_control or health.sample is None:
             health.sample = self.data, self.method
-        if self._following is None:
-            return None
-        try:
-            request = self._following(reply)
-        except Exception as error:
-            self.fault = error
-            return None
+
+    def _next(self, request: Request | None, reusable: bool) -> bytes | None:
         if request is None:
             return None
         method = self.method
-        if reusable and channel.is_clear():
+        if reusable and self._channel.is_clear():
             self.take(request)
             if not self.alone and self.method == method:
                 self.starts()
