@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from engine_target import free_port, raw_server
 
+from fastci.node.engine.channel import Channel
 from fastci.node.engine.client import NoAnswer, WireClient
 from fastci.node.engine.dial import Unreachable
 from fastci.node.engine.scope import Scope, Target
-from fastci.node.engine.sender import Channel, Reply, Sender
+from fastci.node.engine.sender import Reply, Sender
 from fastci.node.engine.sessions import Sessions
 from fastci.node.engine.wire import NotHttp
 from fastci.node.message import Origin, Request

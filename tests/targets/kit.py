@@ -17,6 +17,7 @@ from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
 from fastci.node.engine.browser import Browser
 from fastci.node.engine.called_back import confirm_at_once
+from fastci.node.engine.channel import Channel
 from fastci.node.engine.client import Exchange, Then
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.control import is_login
@@ -25,7 +26,7 @@ from fastci.node.engine.hearing import Hearing as EngineHearing
 from fastci.node.engine.oracles import ORACLES
 from fastci.node.engine.people import Company
 from fastci.node.engine.scope import Scope, Target
-from fastci.node.engine.sender import Channel, Sender
+from fastci.node.engine.sender import Sender
 from fastci.node.engine.sessions import Sessions
 from fastci.node.message import Field, Origin, Request, Response, parse_request
 from fastci.node.oob import Log, Offer, Spelling

@@ -12,10 +12,11 @@ from typing import Protocol
 
 from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource, Match, NoCallbacks
+from fastci.node.engine.channel import Channel
 from fastci.node.engine.control import is_login
 from fastci.node.engine.hearing import Ear, Waiting
 from fastci.node.engine.people import Company
-from fastci.node.engine.sender import Channel, Reply
+from fastci.node.engine.sender import Reply
 from fastci.node.message import Request, Response
 from fastci.node.points import Point
 

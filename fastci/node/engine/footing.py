@@ -7,11 +7,12 @@ back, and what it was refused meanwhile is sent again; one that does not come ba
 from dataclasses import replace
 
 from fastci.node.dsl import MarkerSource
+from fastci.node.engine.channel import Channel
 from fastci.node.engine.check import Check, marker_seed
 from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.control import Standing, Verdict, compare
 from fastci.node.engine.plan import Item, Phase
-from fastci.node.engine.sender import Channel, Reply
+from fastci.node.engine.sender import Reply
 from fastci.node.engine.unique import find_unique
 from fastci.node.engine.witness import Witnesses
 from fastci.node.message import Request

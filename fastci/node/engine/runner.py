@@ -8,6 +8,7 @@ from fastci import results
 from fastci.node.dsl import Attack, Extension, MarkerSource
 from fastci.node.engine.browser import Browser, prove_by_execution
 from fastci.node.engine.called_back import CalledBack, confirm_at_once, confirm_later
+from fastci.node.engine.channel import Channel
 from fastci.node.engine.check import Check, Found, Job, Row, marker_seed
 from fastci.node.engine.confirm import Answer, Probe
 from fastci.node.engine.control import Standing, is_login
@@ -26,7 +27,7 @@ from fastci.node.engine.oracles import ORACLES
 from fastci.node.engine.people import Company
 from fastci.node.engine.plan import Item, Phase
 from fastci.node.engine.screen import Screen
-from fastci.node.engine.sender import Channel, Reply
+from fastci.node.engine.sender import Reply
 from fastci.node.engine.series import Series
 from fastci.node.engine.witness import Witnesses
 from fastci.node.message import Request

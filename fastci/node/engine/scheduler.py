@@ -13,6 +13,7 @@ from fastci.config import Settings
 from fastci.node.dsl import Credentials, Extension, Memory
 from fastci.node.engine.browser import Browser, find_browser
 from fastci.node.engine.changes import Changes
+from fastci.node.engine.channel import Channel
 from fastci.node.engine.check import Check, Found, Job, parts_first
 from fastci.node.engine.client import WireClient
 from fastci.node.engine.dial import Ways
@@ -26,7 +27,7 @@ from fastci.node.engine.people import Company, People
 from fastci.node.engine.plan import READING, Deal, Item, Phase, Plan, Skipped, risk_of, skipped
 from fastci.node.engine.runner import CheckRunner
 from fastci.node.engine.scope import Scope
-from fastci.node.engine.sender import Channel, Sender
+from fastci.node.engine.sender import Sender
 from fastci.node.engine.sessions import Sessions
 from fastci.node.engine.witness import Witnesses
 from fastci.node.fuzzer import read_recipe

@@ -1,0 +1,318 @@
+"""Sending test requests: paced, counted, and again where a target had no time for them."""
+
+import time
+from collections.abc import Callable
+
+from fastci.node.engine.client import ANSWER_TIMEOUT, NoAnswer
+from fastci.node.engine.dial import Unreachable
+from fastci.node.engine.health import MOST_INSISTING
+from fastci.node.engine.pace import Pace
+from fastci.node.engine.scope import Target
+from fastci.node.engine.sender import Reply, Sender, make_reply
+from fastci.node.engine.sessions import Sessions
+from fastci.node.engine.strain import OVERLOADED
+from fastci.node.engine.unique import Unique
+from fastci.node.message import Field, Request, Response
+
+Following = Callable[[Reply], Request | None]
+"""Takes a reply and gives the request that goes out next, None where that is for others to decide."""
+
+_ATTEMPTS = 4
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+
+class Channel:
+    """What the check of one baseline sends through: its own pace, time-out and count of requests.
+
+    `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
+    `doing` says what sends at the moment, for `on_sent`, which is told of every request that went out and the
+    status of its answer (0: none). `needs_tokens` is the recorded request whose tokens serve only once: they
+    are renewed before each send of one that carries them, unless they are at hand because
+    `tokens_follow`: each answer gives out the next ones. `unique` are fields that get a new value in each
+    request but controls.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        target: Target,
+        sessions: Sessions,
+        *,
+        rate: float = 0,
+        timeout: float = ANSWER_TIMEOUT,
+        on_sent: Callable[[str, Request, int], None] | None = None,
+    ) -> None:
+        self.doing = ""
+        self._on_sent = on_sent
+        self.target = target
+        self.sessions = sessions
+        self.delays = sender.delays
+        self.needs_tokens: Request | None = None
+        self.tokens_follow = False
+        self._at_hand = False
+        self.unique: Unique | None = None
+        self.timeout = timeout
+        self.sent = 0
+        self._meter = sender.meter
+        self._line = sender.client.line(target.origin)
+        self._paces = [pace for pace in (Pace(rate), sender.pace) if pace.limits]
+        self._flows = not self._paces and self._line.direct
+        self.health = sender.health(target.origin)
+        self._fields: tuple[Field, ...] | None = None
+        self._body = b""
+        self._method = b""
+        self._before = self._behind = b""
+        self._framed = self.is_framed = False
+
+    async def renew_session(self, request: Request) -> bool:
+        """Get new values for what keeps this request logged in; False when there is nothing to get."""
+
+        return await self.sessions.renew(self.target.origin, request, self._replay)
+
+    def has_tokens(self, request: Request) -> bool:
+        return self.sessions.has_tokens(self.target.origin, request)
+
+    async def renew_tokens(self, request: Request) -> None:
+        """Get new values for the tokens that this request carries."""
+        await self.sessions.renew_tokens(self.target.origin, request, self._replay)
+
+    async def _replay(self, request: Request) -> Response:
+        return (await self.send(request, is_control=True)).response
+
+    def refreshed(self, request: Request) -> Request:
+        """The request as it would go out: with the newest values of its session."""
+        return self.sessions.refresh(self.target.origin, request)
+
+    async def send(
+        self,
+        request: Request,
+        *,
+        timeout: float | None = None,
+        is_control: bool = False,
+        following: Following | None = None,
+    ) -> Reply:
+        """Send one request. No answer is a reply of status 0; raises TargetDown when the target is gone.
+
+        `timeout`, seconds, is for a request that makes the target late on purpose. `following` is asked after
+        each answer for the request that goes out next; the reply that none follows is returned.
+        """
+        errand = _Errand(self, is_control, self.timeout if timeout is None else timeout, following)
+        waiting: Request | None = request
+        while waiting is not None:
+            await self._carry(errand, waiting, is_late_on_purpose=timeout is not None)
+            waiting = errand.waiting
+        return errand.reply
+
+    async def _carry(self, errand: "_Errand", request: Request, *, is_late_on_purpose: bool) -> None:
+        """Send a request, as often as it takes, and those that follow it at once."""
+        if self.needs_tokens is not None and not errand.is_control and self.has_tokens(request):
+            if not self._at_hand:
+                await self.renew_tokens(self.needs_tokens)
+            self._at_hand = False
+        errand.take(request)
+        health, strain = self.health, self.health.strain
+        while errand.attempt < _ATTEMPTS:
+            if health.reason:
+                health.check()
+            if strain.under_way >= strain.limit:
+                await strain.enter()
+            errand.starts()
+            try:
+                for pace in self._paces:
+                    await pace.wait()
+                await self._line.send(
+                    errand.data, method=errand.method, timeout=errand.timeout, alone=errand.alone,
+                    then=errand.answered,
+                )  # fmt: skip
+            except Unreachable as error:
+                strain.strained("it takes no connection")
+                errand.failure = str(error)
+                errand.attempt += 1
+                await health.refused()
+                continue
+            except OSError as error:
+                errand.failure = str(error)
+                self.count(errand.request, 0, is_control=errand.is_control)
+                late = isinstance(error, TimeoutError) and not is_late_on_purpose
+                if late and self.delays.since(errand.begin):
+                    strain.left()
+                    errand.attempt += 1
+                    await self.delays.ended()
+                    errand.begin = time.monotonic()
+                    continue
+                broken_off = isinstance(error, NoAnswer)
+                if late or broken_off:
+                    strain.strained(errand.failure)
+                else:
+                    strain.left()
+                await health.silent(errand.failure, errand.data, errand.method)
+                repeatable = broken_off and not errand.alone and errand.method in _REPEATABLE
+                if repeatable and await health.has_time(errand.attempt):
+                    errand.attempt += 1
+                    continue
+                break
+            except BaseException:
+                if errand.is_out:
+                    strain.left()
+                raise
+            if errand.fault is not None:
+                if errand.is_out:
+                    strain.left()
+                raise errand.fault
+            if errand.is_refused:
+                wished = errand.reply.response.get(b"retry-after") or b""
+                if await health.has_time(errand.attempt, wished):
+                    errand.attempt += 1
+                    continue
+            return
+        errand.failed()
+
+    def is_clear(self) -> bool:
+        """Whether another request may go out now, with nothing to be waited for or to be done before."""
+        strain = self.health.strain
+        return (
+            strain.under_way < strain.limit
+            and self._flows
+            and self.needs_tokens is None
+            and self.unique is None
+            and not self.health.reason
+        )
+
+    def take_tokens(self, response: Response) -> None:
+        """Take the next tokens from an answer that gives them out."""
+        if self.needs_tokens is not None:
+            origin = self.target.origin
+            self._at_hand = self.sessions.follow_tokens(origin, self.needs_tokens, response)
+
+    def count(self, request: Request, status: int, *, is_control: bool) -> None:
+        self.sent += 1
+        self._meter.total += 1
+        if self._on_sent is not None:
+            self._on_sent("" if is_control else self.doing, request, status)
+
+    def wire_form(self, request: Request) -> bytes:
+        """The bytes of a request. `is_framed` then says whether they are one request to any server."""
+        if (
+            request.fields is not self._fields
+            or request.body is not self._body
+            or request.method is not self._method
+        ):
+            self._frame(request)
+        target = request.target
+        self.is_framed = self._framed and b"\n" not in target
+        if self.target.base:
+            target = self.target.address(target)
+        return self._before + target + self._behind
+
+    def _frame(self, request: Request) -> None:
+        """Work out what stands around the target; most requests differ from the one before in that alone."""
+        self._fields, self._body, self._method = request.fields, request.body, request.method
+        self._before = request.method + b" "
+        self._behind = b" " + request.version + b"\r\n" + request.tail()
+        # To HEAD and CONNECT some servers answer more than they should.
+        sound = request.method not in (b"HEAD", b"CONNECT") and b"\n" not in request.method
+        self._framed = sound and _is_framed(request)
+
+
+class _Errand:
+    """A request under way, and those that follow it: each takes the place of the one before.
+
+    `reply` is what came last. `waiting` is a request that follows, but not at once. `is_out` says that an
+    answer is still to come, `is_refused` that the target had no time for the request, `attempt` how often it
+    was sent before. `fault` is what went wrong with an answer, or with making the next one.
+    """
+
+    __slots__ = (
+        "_channel", "_following", "alone", "attempt", "begin", "data", "failure", "fault", "is_control",
+        "is_out", "is_refused", "method", "reply", "request", "timeout", "waiting",
+    )  # fmt: skip
+    request: Request
+    reply: Reply
+
+    def __init__(
+        self, channel: Channel, is_control: bool, timeout: float, following: Following | None
+    ) -> None:
+        self._channel = channel
+        self._following = following
+        self.is_control = is_control
+        self.timeout = timeout
+        self.fault: Exception | None = None
+        self.is_out = False
+        self.failure = ""
+        self.method = b""
+
+    def take(self, request: Request) -> None:
+        """Make this the request to send, with the newest values of its session."""
+        channel = self._channel
+        if channel.unique is not None and not self.is_control:
+            request = channel.unique.freshen(request)
+        if channel.sessions.renewed:
+            request = channel.sessions.refresh(channel.target.origin, request)
+        self.request = request
+        self.waiting: Request | None = None
+        self.method = request.method
+        self.data = channel.wire_form(request)
+        self.alone = not channel.is_framed and not self.is_control
+        self.attempt = 0
+        self.begin = time.monotonic()
+
+    def starts(self) -> None:
+        self._channel.health.strain.under_way += 1
+        self.is_out = True
+        self.is_refused = False
+
+    def answered(self, response: Response, elapsed: float, reusable: bool) -> bytes | None:
+        """Take an answer; give what goes out next over the same connection (`client.Then`)."""
+        try:
+            self._note(response, elapsed)
+            if self._following is None or self.is_refused:
+                return None
+            return self._next(self._following(self.reply), reusable)
+        except Exception as error:
+            self.fault = error
+            return None
+
+    def _note(self, response: Response, elapsed: float) -> None:
+        channel, status = self._channel, response.status
+        health, strain = channel.health, channel.health.strain
+        self.reply = make_reply(sent=self.data, response=response, elapsed=elapsed)
+        channel.count(self.request, status, is_control=self.is_control)
+        if channel.tokens_follow:
+            channel.take_tokens(response)
+        health.silences = 0
+        self.is_out = False
+        if status in OVERLOADED and health.insisted < MOST_INSISTING:
+            strain.strained(f"status {status}")
+            self.is_refused = True
+            return
+        strain.eased(elapsed)
+        if self.attempt and status not in OVERLOADED:
+            health.insisted = 0
+        if self.is_control or health.sample is None:
+            health.sample = self.data, self.method
+
+    def _next(self, request: Request | None, reusable: bool) -> bytes | None:
+        if request is None:
+            return None
+        method = self.method
+        if reusable and self._channel.is_clear():
+            self.take(request)
+            if not self.alone and self.method == method:
+                self.starts()
+                return self.data
+        self.waiting = request
+        return None
+
+    def failed(self) -> None:
+        """No answer came."""
+        waited = time.monotonic() - self.begin
+        self.reply = Reply(sent=self.data, response=Response(status=0), elapsed=waited, failure=self.failure)
+
+
+def _is_framed(request: Request) -> bool:
+    lengths = request.get_all(b"content-length")
+    if any(b"\n" in field.raw[:-1].removesuffix(b"\r") for field in request.fields):
+        return False
+    if request.chunked:
+        return not lengths
+    return lengths == ([b"%d" % len(request.body)] if request.body or lengths else [])
