@@ -263,44 +263,34 @@ class _Errand:
 
     def answered(self, response: Response, elapsed: float, reusable: bool) -> bytes | None:
         """Take an answer; give what goes out next over the same connection (`client.Then`)."""
+        channel, status, method = self._channel, response.status, self.method
+        health, strain = channel.health, channel.health.strain
+        self.reply = reply = make_reply(sent=self.data, response=response, elapsed=elapsed)
         try:
-            self._note(response, elapsed)
-            if self._following is None or self.is_refused:
+            channel.count(self.request, status, is_control=self.is_control)
+            if channel.tokens_follow:
+                channel.take_tokens(response)
+            health.silences = 0
+            self.is_out = False
+            if status in OVERLOADED and health.insisted < MOST_INSISTING:
+                strain.strained(f"status {status}")
+                self.is_refused = True
                 return None
-            return self._next(self._following(self.reply), reusable)
+            strain.eased(elapsed)
+            if self.attempt and status not in OVERLOADED:
+                health.insisted = 0
+            if self.is_control or health.sample is None:
+                health.sample = self.data, method
+            if self._following is None or (request := self._following(reply)) is None:
+                return None
+            if reusable and channel.is_clear():
+                self.take(request)
+                if not self.alone and self.method == method:
+                    self.starts()
+                    return self.data
+            self.waiting = request
         except Exception as error:
             self.fault = error
-            return None
-
-    def _note(self, response: Response, elapsed: float) -> None:
-        channel, status = self._channel, response.status
-        health, strain = channel.health, channel.health.strain
-        self.reply = make_reply(sent=self.data, response=response, elapsed=elapsed)
-        channel.count(self.request, status, is_control=self.is_control)
-        if channel.tokens_follow:
-            channel.take_tokens(response)
-        health.silences = 0
-        self.is_out = False
-        if status in OVERLOADED and health.insisted < MOST_INSISTING:
-            strain.strained(f"status {status}")
-            self.is_refused = True
-            return
-        strain.eased(elapsed)
-        if self.attempt and status not in OVERLOADED:
-            health.insisted = 0
-        if self.is_control or health.sample is None:
-            health.sample = self.data, self.method
-
-    def _next(self, request: Request | None, reusable: bool) -> bytes | None:
-        if request is None:
-            return None
-        method = self.method
-        if reusable and self._channel.is_clear():
-            self.take(request)
-            if not self.alone and self.method == method:
-                self.starts()
-                return self.data
-        self.waiting = request
         return None
 
     def failed(self) -> None:
