@@ -1,6 +1,8 @@
 """Targets that cannot bear many requests at once: the run slows down instead of missing what it asked."""
 
 import asyncio
+import itertools
+import re
 import threading
 import time
 from collections import Counter
@@ -116,3 +118,39 @@ def test_guard_that_answers_503_to_attacks_is_not_asked_again_for_ever(tmp_path:
         times = Counter((asked.path, asked.query["q"]) for asked in target.asked if "<" in asked.query["q"])
     assert outcome.run.state == "passed"
     assert sum(count > 1 for count in times.values()) <= 3 + 4
+
+
+NOT_ANSWERED = """
+meta-info: {type: info, title: Hangs, threat: 20, description: d}
+generate: {payload: ["'a", "'b", "'c", "'d", "'e"], method: [postfix], into: GET_q}
+detect: {response: [{body: never}]}
+"""
+SLEEP = """
+meta-info: {type: sqli, title: Sleeps, threat: 80, description: d}
+generate: {payload: ["SLEEP(DELAY_MARKER)"], into: GET_q, method: [postfix]}
+detect: [{oracle: time}]
+"""
+
+
+def test_attacks_are_waited_for_less_where_several_had_no_answer_and_delays_still_prove(tmp_path: Path):
+    moments: list[float] = []
+    end = threading.Event()
+
+    def handler(asked: Asked) -> Said:
+        text = asked.query["q"]
+        if text.startswith("tea'"):
+            moments.append(time.monotonic())
+            end.wait(60)
+        elif seconds := re.search(r"SLEEP\((\d+)", text):
+            time.sleep(int(seconds[1]))
+        return Said(body="fine")
+
+    with web_target(handler) as target:
+        baselines = [baseline(1, target.origin, request("GET", "/page?q=tea"), Response(status=200))]
+        outcome = run_engine(baselines, [NOT_ANSWERED, SLEEP], tmp_path, FAST_REQUEST_TIMEOUT="3")
+        end.set()
+    waits = [late - early for early, late in itertools.pairwise(moments)]
+    assert [round(wait) for wait in waits] == [3, 3, 3, 2]
+    assert outcome.found == [("sqli", "GET_q_value", "/page")]
+    told = [row.reason for row in outcome.run.checks[0].coverage if row.point == "*"]
+    assert told == ["5 test requests got no answer; after the first 3 the next ones were waited for 2 s each"]

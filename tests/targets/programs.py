@@ -226,6 +226,12 @@ PAIRS: tuple[Pair, ...] = (
     _code("rce-eval-time", "Python", _python_quietly, _python_literal),
     _code("rce-eval-time", "JavaScript", _node_quietly("eval(v)"), _data),
     _code("rce-eval-time", "JavaScript, between two values", _node_quietly("eval(`1 > ${v} 2`)"), _data),
+    _code(
+        "rce-eval-time",
+        "JavaScript, the operator of a function",
+        _node_quietly("new Function('a', 'b', `return a ${v} b`)(2, 3)"),
+        _data,
+    ),
     _code("rce-eval-time", "JavaScript, in quotes", _node_quietly("eval(`1 == '${v}'`)"), _data),
     _code("rce-python", "expression", _python("VALUE"), _python_literal),
     _code("rce-python", "inside a call", _python("len('VALUE') and 'VALUE'"), _calculator),
@@ -235,6 +241,12 @@ PAIRS: tuple[Pair, ...] = (
     _code("rce-php", "inside a call", _php("eval(\"echo strlen('$v') > 2 ? 'yes' : 'no';\");"), _data),
     _code("rce-node", "expression", _node("eval(v)"), _node("JSON.stringify(v)")),
     _code("rce-node", "inside a call", _node("eval(`encodeURI('${v}')`)"), _calculator),
+    _code(
+        "rce-node",
+        "operator of a function",
+        _node("new Function('a', 'b', `return a ${v} b`)(2, 3)"),
+        _node("({'+': 2 + 3, '-': 2 - 3})[v] ?? 'no such operator'"),
+    ),
     _code("rce-node", "names taken away", _node("(String => eval(v))()"), _data),
     _code("rce-node", "template", _node("eval('`' + v + '`')"), _data),
 )

@@ -18,6 +18,9 @@ Following = Callable[[Reply], Request | None]
 """Takes a reply and gives the request that goes out next, None where that is for others to decide."""
 
 _ATTEMPTS = 4
+_LATE_BEFORE_HURRY = 3
+_SHORTEST_WAIT = 2.0
+_TIMES_SLOWEST = 4
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
@@ -25,11 +28,13 @@ class Channel:
     """What the check of one baseline sends through: its own pace, time-out and count of requests.
 
     `timeout` (seconds for a whole response) may be changed once it is known how fast the target answers.
+    `late` are the attacks that had no answer in that time: after several, the next ones wait only as long as
+    the `slowest` answer so far makes sensible.
     `doing` says what sends at the moment, for `on_sent`, which is told of every request that went out and the
     status of its answer (0: none). `needs_tokens` is the recorded request whose tokens serve only once: they
-    are renewed before each send of one that carries them, unless they are at hand because
-    `tokens_follow`: each answer gives out the next ones. `unique` are fields that get a new value in each
-    request but controls.
+    are renewed before each send of one that carries them, unless they are at hand because an attack
+    led to the page that gives them out, or `tokens_follow`: each answer does. `unique` are fields that get
+    a new value in each request but controls.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class Channel:
         self._at_hand = False
         self.unique: Unique | None = None
         self.timeout = timeout
+        self.late = 0
+        self.slowest = 0.0
         self.sent = 0
         self._meter = sender.meter
         self._line = sender.client.line(target.origin)
@@ -96,14 +103,17 @@ class Channel:
         `timeout`, seconds, is for a request that makes the target late on purpose. `following` is asked after
         each answer for the request that goes out next; the reply that none follows is returned.
         """
-        errand = _Errand(self, is_control, self.timeout if timeout is None else timeout, following)
+        limit = self.timeout if is_control else self.patience
+        errand = _Errand(self, is_control, limit, following)
+        if timeout is not None:
+            errand.timeout, errand.is_late_on_purpose = timeout, True
         waiting: Request | None = request
         while waiting is not None:
-            await self._carry(errand, waiting, is_late_on_purpose=timeout is not None)
+            await self._carry(errand, waiting)
             waiting = errand.waiting
         return errand.reply
 
-    async def _carry(self, errand: "_Errand", request: Request, *, is_late_on_purpose: bool) -> None:
+    async def _carry(self, errand: "_Errand", request: Request) -> None:
         """Send a request, as often as it takes, and those that follow it at once."""
         if self.needs_tokens is not None and not errand.is_control and self.has_tokens(request):
             if not self._at_hand:
@@ -133,13 +143,15 @@ class Channel:
             except OSError as error:
                 errand.failure = str(error)
                 self.count(errand.request, 0, is_control=errand.is_control)
-                late = isinstance(error, TimeoutError) and not is_late_on_purpose
+                late = isinstance(error, TimeoutError) and not errand.is_late_on_purpose
                 if late and self.delays.since(errand.begin):
                     strain.left()
                     errand.attempt += 1
                     await self.delays.ended()
                     errand.begin = time.monotonic()
                     continue
+                if late and not errand.is_control:
+                    self.late += 1
                 broken_off = isinstance(error, NoAnswer)
                 if late or broken_off:
                     strain.strained(errand.failure)
@@ -167,6 +179,23 @@ class Channel:
             return
         errand.failed()
 
+    @property
+    def patience(self) -> float:
+        """Seconds that an attack is waited for; controls, and what is late on purpose, have their own."""
+        if self.late < _LATE_BEFORE_HURRY:
+            return self.timeout
+        return min(self.timeout, max(_SHORTEST_WAIT, _TIMES_SLOWEST * self.slowest))
+
+    @property
+    def hurried(self) -> str:
+        """What is to be told where attacks were not waited for as long as others; empty where all were."""
+        if self.patience == self.timeout:
+            return ""
+        return (
+            f"{self.late} test requests got no answer; after the first {_LATE_BEFORE_HURRY} "
+            f"the next ones were waited for {self.patience:.2g} s each"
+        )
+
     def is_clear(self) -> bool:
         """Whether another request may go out now, with nothing to be waited for or to be done before."""
         strain = self.health.strain
@@ -178,11 +207,11 @@ class Channel:
             and not self.health.reason
         )
 
-    def take_tokens(self, response: Response) -> None:
-        """Take the next tokens from an answer that gives them out."""
-        if self.needs_tokens is not None:
-            origin = self.target.origin
-            self._at_hand = self.sessions.follow_tokens(origin, self.needs_tokens, response)
+    def take_tokens(self, needs: Request, asked: Request, response: Response) -> None:
+        """Take the next tokens for `needs` from an answer that gives them out."""
+        sessions, origin = self.sessions, self.target.origin
+        gives = self.tokens_follow or sessions.gives_tokens(origin, needs, asked)
+        self._at_hand = gives and sessions.follow_tokens(origin, needs, response)
 
     def count(self, request: Request, status: int, *, is_control: bool) -> None:
         self.sent += 1
@@ -224,7 +253,7 @@ class _Errand:
 
     __slots__ = (
         "_channel", "_following", "alone", "attempt", "begin", "data", "failure", "fault", "is_control",
-        "is_out", "is_refused", "method", "reply", "request", "timeout", "waiting",
+        "is_late_on_purpose", "is_out", "is_refused", "method", "reply", "request", "timeout", "waiting",
     )  # fmt: skip
     request: Request
     reply: Reply
@@ -236,6 +265,7 @@ class _Errand:
         self._following = following
         self.is_control = is_control
         self.timeout = timeout
+        self.is_late_on_purpose = False
         self.fault: Exception | None = None
         self.is_out = False
         self.failure = ""
@@ -263,34 +293,46 @@ class _Errand:
 
     def answered(self, response: Response, elapsed: float, reusable: bool) -> bytes | None:
         """Take an answer; give what goes out next over the same connection (`client.Then`)."""
-        channel, status, method = self._channel, response.status, self.method
-        health, strain = channel.health, channel.health.strain
-        self.reply = reply = make_reply(sent=self.data, response=response, elapsed=elapsed)
         try:
-            channel.count(self.request, status, is_control=self.is_control)
-            if channel.tokens_follow:
-                channel.take_tokens(response)
-            health.silences = 0
-            self.is_out = False
-            if status in OVERLOADED and health.insisted < MOST_INSISTING:
-                strain.strained(f"status {status}")
-                self.is_refused = True
+            self._note(response, elapsed)
+            if self._following is None or self.is_refused:
                 return None
-            strain.eased(elapsed)
-            if self.attempt and status not in OVERLOADED:
-                health.insisted = 0
-            if self.is_control or health.sample is None:
-                health.sample = self.data, method
-            if self._following is None or (request := self._following(reply)) is None:
-                return None
-            if reusable and channel.is_clear():
-                self.take(request)
-                if not self.alone and self.method == method:
-                    self.starts()
-                    return self.data
-            self.waiting = request
+            return self._next(self._following(self.reply), reusable)
         except Exception as error:
             self.fault = error
+            return None
+
+    def _note(self, response: Response, elapsed: float) -> None:
+        channel, status = self._channel, response.status
+        health, strain = channel.health, channel.health.strain
+        self.reply = make_reply(sent=self.data, response=response, elapsed=elapsed)
+        channel.count(self.request, status, is_control=self.is_control)
+        if elapsed > channel.slowest and not self.is_late_on_purpose:
+            channel.slowest = elapsed
+        if channel.needs_tokens is not None:
+            channel.take_tokens(channel.needs_tokens, self.request, response)
+        health.silences = 0
+        self.is_out = False
+        if status in OVERLOADED and health.insisted < MOST_INSISTING:
+            strain.strained(f"status {status}")
+            self.is_refused = True
+            return
+        strain.eased(elapsed)
+        if self.attempt and status not in OVERLOADED:
+            health.insisted = 0
+        if self.is_control or health.sample is None:
+            health.sample = self.data, self.method
+
+    def _next(self, request: Request | None, reusable: bool) -> bytes | None:
+        if request is None:
+            return None
+        method = self.method
+        if reusable and self._channel.is_clear():
+            self.take(request)
+            if not self.alone and self.method == method:
+                self.starts()
+                return self.data
+        self.waiting = request
         return None
 
     def failed(self) -> None:

@@ -74,6 +74,7 @@ class Check:
     state: results.CheckState = "waiting"
     error: str = ""
     changed: str = ""
+    hurried: str = ""
     ended: bool = False
     found: list[Found] = field(default_factory=list)
     requests: int = 0
@@ -120,7 +121,7 @@ class Check:
         """As part of the results; `ids` are the findings of this baseline."""
         place = self.item.place
         rows = [*self.settled, *self._coverage()]
-        notes = "; ".join(filter(None, (self.item.note, self.changed)))
+        notes = "; ".join(filter(None, (self.item.note, self.changed, self.hurried)))
         if notes:
             rows.insert(0, results.PointCoverage(point="*", type="*", state=self._whole(), reason=notes))
         return results.BaselineCheck(

@@ -32,13 +32,14 @@ class Answer:
     """What an attack led to. `match` is what was seen, `shown` the reply it was seen in.
 
     `shown` is another reply than `direct` when a redirect or a page that stores the value showed it; `note`
-    then says which.
+    then says which. `unread` are the observers that were not read for it.
     """
 
     direct: Reply
     match: Match | None = None
     shown: Reply | None = None
     note: str = ""
+    unread: Sequence[Request] = ()
 
 
 class Opens(Protocol):
@@ -104,24 +105,34 @@ class Probe:
             and self._match(attack, direct) is None
         )
 
-    async def look(self, attack: Attack, direct: Reply) -> Answer:
-        """What this answer to the attack leads to."""
+    async def look(self, attack: Attack, direct: Reply, *, reads_observers: bool = True) -> Answer:
+        """What this answer to the attack leads to. An observer that it redirects to is not read twice."""
         status = direct.response.status
         if (status or self.ear) and (match := self._match(attack, direct)):
             return Answer(direct=direct, match=match, shown=direct)
         if not status:
             return Answer(direct=direct)
+        unread = list(self.observers)
         if 300 <= status < 400:
-            async for target, reply in self._follow(attack.request, direct):
+            async for request, reply in self._follow(attack.request, direct):
                 if match := self._match(attack, reply):
-                    note = f"shown by {target}, where the answer redirects to"
+                    note = f"shown by {_address(request)}, where the answer redirects to"
                     return Answer(direct=direct, match=match, shown=reply, note=note)
-        for page in self.observers:
+                unread = [page for page in unread if page.target != request.target]
+        if not reads_observers:
+            return Answer(direct=direct, unread=unread)
+        for page in unread:
             reply = await self.channel.send(page)
-            if reply.response.status and (match := self._match(attack, reply)):
-                note = f"stored: shown by {_address(page)}, read afterwards"
-                return Answer(direct=direct, match=match, shown=reply, note=note)
+            if seen := self.seen_on(page, reply, attack, direct):
+                return seen
         return Answer(direct=direct)
+
+    def seen_on(self, page: Request, reply: Reply, attack: Attack, direct: Reply) -> Answer | None:
+        """What an observer, read after the attack, shows of it."""
+        if not reply.response.status or not (match := self._match(attack, reply)):
+            return None
+        note = f"stored: shown by {_address(page)}, read afterwards"
+        return Answer(direct=direct, match=match, shown=reply, note=note)
 
     def _match(self, attack: Attack, reply: Reply) -> Match | None:
         return self.extension.detection.decide(attack, reply.response, self.ear or _NOTHING_HEARD)
@@ -147,7 +158,7 @@ class Probe:
         """Whether the unmodified baseline's answer looks the same to the detect."""
         return bool(self.control.response.status and self.extension.detect(attack, self.control.response))
 
-    async def _follow(self, attacked: Request, reply: Reply) -> AsyncIterator[tuple[str, Reply]]:
+    async def _follow(self, attacked: Request, reply: Reply) -> AsyncIterator[tuple[Request, Reply]]:
         """The answers that redirects inside the target lead to: GET, recorded headers, new cookies.
 
         A redirect to a login page says that the session is gone, and that page knows nothing of the attack.
@@ -164,7 +175,7 @@ class Probe:
             reply = await self.channel.send(here)
             if not reply.response.status:
                 return
-            yield _address(here), reply
+            yield here, reply
 
 
 def evidence_of(

@@ -271,6 +271,10 @@ class Footing:
             self._renewals_of = sessions.total, count
         return self._renewals_of[1]
 
+    def is_refused(self, reply: Reply) -> bool:
+        """Whether an attack was answered otherwise than the baseline is: what it sent was not taken."""
+        return self._check.alike and self._judge(reply).standing is not Standing.ALIKE
+
     def is_of_a_lost_session(self, reply: Reply) -> bool:
         status = reply.response.status
         if status == self.control.response.status and not 300 <= status < 400:

@@ -1,15 +1,19 @@
 """Stored effects: pages of the record that show later what a request sent before.
 
 A value sent by a changing baseline that appears afterwards in a recorded page, and did not stand there
-before, makes that page an observer of the point: after an attack at the point the page is read again.
+before, makes that page an observer of the point: after an attack at the point the page is read again, or
+after several where it shows them all.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from html import unescape
 
+from fastci.node.dsl import Attack
 from fastci.node.engine.coding import decoded_body
+from fastci.node.engine.confirm import Answer, Probe
 from fastci.node.engine.plan import Item, Phase, Skipped, route_of
 from fastci.node.engine.scope import Scope
 from fastci.node.points import Point
@@ -23,6 +27,49 @@ _WORD = re.compile(r"[^\W_]{4,}")
 _LARGEST_PAGE = 256 << 10
 _MOST_ROUTES = 200
 _MOST_VALUES = 5_000
+
+_TOGETHER = 2
+"""Attacks after which a page is read that has shown two words together: it may show no more than those."""
+
+
+class Reading(Enum):
+    """When the observers of a point are read, by how they show words that are sent there."""
+
+    EACH = "after each attack, as a page may show the newest value only"
+    TOGETHER = "after two attacks, as the pages show two words together"
+    EFFECTS = "after all attacks of an extension that were not refused, as no page shows any word"
+
+
+class Unread:
+    """Attacks of one extension at one point after which the observers were not read yet.
+
+    Markers are another attack's each: whichever of several has an effect, the page tells which it was.
+    """
+
+    def __init__(self, probe: Probe, reading: Reading) -> None:
+        self._probe = probe
+        self.reading = reading
+        self._attacks: list[tuple[Attack, Answer]] = []
+
+    def add(self, attack: Attack, answer: Answer, *, refused: bool) -> None:
+        """Take an attack that has shown nothing so far, and whether what it sent was not taken."""
+        if answer.unread and not (refused and self.reading is Reading.EFFECTS):
+            self._attacks.append((attack, answer))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether another attack could drive what these have left from a page."""
+        return self.reading is Reading.TOGETHER and len(self._attacks) >= _TOGETHER
+
+    async def read(self) -> AsyncIterator[tuple[Attack, Answer]]:
+        """Read the pages: the attacks of which they show something."""
+        attacks, self._attacks = self._attacks, []
+        pages = {page.target: page for _, answer in attacks for page in answer.unread}
+        for page in pages.values():
+            reply = await self._probe.channel.send(page)
+            for attack, answer in attacks:
+                if seen := self._probe.seen_on(page, reply, attack, answer.direct):
+                    yield attack, seen
 
 
 @dataclass(kw_only=True, slots=True)

@@ -23,11 +23,11 @@ from fastci.node.engine.footing import (
 )
 from fastci.node.engine.health import TargetDown
 from fastci.node.engine.hearing import Ear, Hearing, Undecided, Waiting
+from fastci.node.engine.observers import Reading, Unread
 from fastci.node.engine.oracles import ORACLES
 from fastci.node.engine.people import Company
 from fastci.node.engine.plan import Item, Phase
 from fastci.node.engine.screen import Screen
-from fastci.node.engine.sender import Reply
 from fastci.node.engine.series import Series
 from fastci.node.engine.witness import Witnesses
 from fastci.node.message import Request
@@ -94,6 +94,7 @@ class CheckRunner:
         except Exception as error:
             check.error = f"Internal exception: {type(error).__name__}: {error}"
         finally:
+            check.hurried = self._channel.hurried
             check.requests += self._channel.sent
             check.elapsed += time.monotonic() - begin
         check.state = "failed" if check.found else "tech_failed" if check.error else "passed"
@@ -164,12 +165,13 @@ class CheckRunner:
         oracle = ORACLES[extension.oracle] if extension.oracle else None
         attacks = enumerate(extension.attacks(job.request, point, probe.markers))
         series = Series(probe, footing, attacks, sends=oracle is None)
+        unread = Unread(probe, await self._screen.reading(probe))
         fruitless = 0
         while fruitless < MOST_TRIES:
             renewals, refused, answered = footing.renewals(), list[tuple[int, Attack]](), series.answered
             while (attack := await series.next()) is not None:
                 if oracle is None:
-                    evidence, lost = await self._weigh(probe, attack, series.reply, series.renewals)
+                    evidence, lost = await self._weigh(probe, attack, series, unread)
                 else:
                     evidence = await oracle(probe, attack)
                     lost = evidence is None and footing.renewals() != series.renewals
@@ -178,11 +180,15 @@ class CheckRunner:
                     return
                 if not lost:
                     series.was_answered()
+                    if unread.is_due and await self._looked_back(probe, unread):
+                        return
                     continue
                 refused.append((series.number, attack))
                 if await footing.session_was_renewed():
                     break
             else:
+                if await self._looked_back(probe, unread):
+                    return
                 if not refused or not await footing.was_refused_for_its_session(renewals):
                     return
             series.begin_again(refused)
@@ -190,20 +196,30 @@ class CheckRunner:
         raise footing.lost("Auth failed: the session ends faster than a check needs it")
 
     async def _weigh(
-        self, probe: Probe, attack: Attack, reply: Reply, renewals: int
+        self, probe: Probe, attack: Attack, series: Series, unread: Unread
     ) -> tuple[results.Evidence | None, bool]:
-        """What this answer to an attack proves, and whether it is one that a lost session gets.
-
-        `renewals` are those before the attack was sent.
-        """
-        answer = await probe.look(attack, reply)
+        """What the answer to an attack proves, and whether it is one that a lost session gets."""
+        reply, renewals = series.reply, series.renewals
+        answer = await probe.look(attack, reply, reads_observers=unread.reading is Reading.EACH)
         if answer.match is None:
-            return None, self._footing.is_of_a_lost_session(reply)
+            lost = self._footing.is_of_a_lost_session(reply)
+            if not lost:
+                unread.add(attack, answer, refused=self._footing.is_refused(reply))
+            return None, lost
         evidence = await self._confirm(probe, attack, answer)
         if evidence is not None or not self._check.alike:
             return evidence, False
         # What was seen once and not again may have been asked for again without a session.
         return None, self._footing.has_session() and await self._footing.was_refused_for_its_session(renewals)
+
+    async def _looked_back(self, probe: Probe, unread: Unread) -> bool:
+        """Whether the observers prove something of what was sent since they were last read."""
+        async for attack, answer in unread.read():
+            evidence = await self._confirm(probe, attack, answer)
+            if evidence is not None:
+                await self._take(probe, attack, evidence)
+                return True
+        return False
 
     async def _take(self, probe: Probe, attack: Attack, evidence: results.Evidence) -> None:
         found = self._found(probe.extension, attack.point, evidence)
@@ -233,7 +249,7 @@ class CheckRunner:
             point=point,
             control=self._footing.control,
             markers=MarkerSource(seed, spelling.template),
-            observers=item.observers.get(name, ()) if point else _all_observers(item),
+            observers=_observers(item, extension, name),
             recorded=item.baseline.response,
             company=self._company,
             reads=item.phase is Phase.READ or is_login(request.target),
@@ -308,7 +324,11 @@ class CheckRunner:
             row.reason = row.reason or spelling.reason
 
 
-def _all_observers(item: Item) -> list[Request]:
-    """The pages that may show anything this baseline sends."""
+def _observers(item: Item, extension: Extension, point: str) -> Sequence[Request]:
+    """The pages that may show what is sent at a point, or anywhere; none where callbacks alone decide."""
+    if not extension.detection.rules and not extension.oracle:
+        return ()
+    if point:
+        return item.observers.get(point, ())
     pages = [page for pages in item.observers.values() for page in pages]
     return list({page.target: page for page in pages}.values())

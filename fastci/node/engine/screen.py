@@ -6,10 +6,12 @@ Two or three requests here save dozens at a harmless point.
 import re
 from dataclasses import dataclass, field
 
-from fastci.node.dsl import Extension, parse_extension
+from fastci.node.dsl import Attack, Extension, parse_extension
 from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.confirm import Probe
 from fastci.node.engine.likeness import Feature, features_of, spellings
+from fastci.node.engine.observers import Reading
+from fastci.node.engine.sender import Reply
 from fastci.node.message import Request
 from fastci.node.points import Point
 from fastci.node.route import route_template
@@ -53,6 +55,14 @@ Features = frozenset[Feature]
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Echo:
+    """Where words that were sent at a point are shown: anywhere at all, and how on its observers."""
+
+    shown: bool
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Absent:
     """How an address that leads nowhere is answered. What only one of two answers has varies by itself:
     tokens, times, ids."""
@@ -70,7 +80,7 @@ class _Absent:
 class Screen:
     """What is known of the points of one baseline; asked for once each."""
 
-    _echoes: dict[str, bool] = field(default_factory=dict)
+    _echoes: dict[str, _Echo] = field(default_factory=dict)
     _inputs: dict[str, bool] = field(default_factory=dict)
     _numbers_only: dict[str, bool] = field(default_factory=dict)
     _absent: "_Absent | None" = None
@@ -124,14 +134,39 @@ class Screen:
             refusal = refusal or found
         return True
 
+    async def reading(self, probe: Probe) -> Reading:
+        """When observers need be read after attacks of the probe's extension at its point."""
+        point, extension = probe.point, probe.extension
+        if point is None or not extension.builtin or extension.oracle or not probe.observers:
+            return Reading.EACH
+        return (await self._echo(probe, point)).reading
+
     async def _is_shown(self, probe: Probe, point: Point) -> bool:
+        return (await self._echo(probe, point)).shown
+
+    async def _echo(self, probe: Probe, point: Point) -> _Echo:
         if point.name not in self._echoes:
-            own = probe.by(ECHO)
-            found = False
-            for attack in ECHO.attacks(probe.request, point, own.markers):
-                found = found or (await own.ask(attack)).match is not None
-            self._echoes[point.name] = found
+            self._echoes[point.name] = await self._look_for_words(probe, point)
         return self._echoes[point.name]
+
+    async def _look_for_words(self, probe: Probe, point: Point) -> _Echo:
+        """Send the words, then read the observers once."""
+        own, shown = probe.by(ECHO), False
+        sent: list[tuple[Attack, Reply]] = []
+        for attack in ECHO.attacks(probe.request, point, own.markers):
+            if shown and not probe.observers:
+                break
+            direct = await own.send(attack)
+            sent.append((attack, direct))
+            shown = (await own.look(attack, direct, reads_observers=False)).match is not None or shown
+        counts = set()
+        for page in probe.observers:
+            reply = await own.channel.send(page)
+            counts.add(sum(own.seen_on(page, reply, attack, direct) is not None for attack, direct in sent))
+        if counts <= {0}:
+            return _Echo(shown=shown, reading=Reading.EFFECTS)
+        together = counts <= {0, len(sent)}
+        return _Echo(shown=True, reading=Reading.TOGETHER if together else Reading.EACH)
 
     async def _is_input(self, probe: Probe, point: Point) -> bool:
         """A word of the address is none where another word, and one that breaks out of quotes, are answered

@@ -136,6 +136,13 @@ class Sessions:
         """Whether the request carries tokens that a page gave out."""
         return bool(self._provenance.tokens_of(origin, request))
 
+    def gives_tokens(self, origin: Origin, request: Request, page: Request) -> bool:
+        """Whether `page` asks for what gave out all tokens of `request`."""
+        tokens = self._provenance.tokens_of(origin, request)
+        sequences = {self._provenance.source(origin, token).sequence for token in tokens}
+        given = [self._provenance.request(sequence) for sequence in sequences]
+        return [(g.method, g.target) for g in given] == [(page.method, page.target)]
+
     def follow_tokens(self, origin: Origin, request: Request, response: Response) -> bool:
         """Take the tokens of `request` from an answer that gives out the next ones, if it does for all."""
         tokens = self._provenance.tokens_of(origin, request)

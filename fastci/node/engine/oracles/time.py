@@ -82,7 +82,8 @@ async def decide_time(probe: Probe, attack: Attack) -> results.Evidence | None:
     """
     if probe.point is None:
         return None
-    judge = judge_delays(probe.control.elapsed)
+    judge, channel = judge_delays(probe.control.elapsed), probe.channel
+    longest = LONGEST_DELAY + (channel.patience if channel.hurried else ANSWER_TIMEOUT)
     replies: list[tuple[Attack, Reply]] = []
     delay = next(judge)
     async with AsyncExitStack() as stack:
@@ -91,8 +92,8 @@ async def decide_time(probe: Probe, attack: Attack) -> results.Evidence | None:
                 probe.point, attack.template, attack.method, probe.markers.fresh(), probe.markers,
                 delay=str(delay),
             )  # fmt: skip
-            with probe.channel.delays.under_way():
-                reply = await probe.channel.send(crafted.request, timeout=LONGEST_DELAY + ANSWER_TIMEOUT)
+            with channel.delays.under_way():
+                reply = await channel.send(crafted.request, timeout=longest)
             if not reply.response.status:
                 return None
             replies.append((crafted, reply))
@@ -101,7 +102,7 @@ async def decide_time(probe: Probe, attack: Attack) -> results.Evidence | None:
             except StopIteration as end:
                 return _evidence(end.value, replies) if end.value else None
             if len(replies) == 1:
-                await stack.enter_async_context(probe.channel.delays.one)
+                await stack.enter_async_context(channel.delays.one)
 
 
 def _evidence(samples: list[Sample], replies: list[tuple[Attack, Reply]]) -> results.Evidence:
