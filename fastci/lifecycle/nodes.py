@@ -73,11 +73,6 @@ def _pause(waiter: Waiter, since: float) -> None:
     waiter.pause(min(max(_FIRST_TICK, _GROWTH * (waiter.now() - since)), _LAST_TICK))
 
 
-def now() -> float:
-    """Unix seconds."""
-    return time.time()
-
-
 def sweep(runtime: Runtime, say: Callable[[str], None]) -> None:
     """Remove what crashed jobs left behind, and say what.
 
