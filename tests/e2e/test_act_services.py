@@ -39,8 +39,9 @@ class Services:
             named = ["--label", "fast-action-test=1", "--network", self._network, "--network-alias", name]
             self._containers.append(self._docker("create", *named, *published, service["image"]))
             self._docker("start", self._containers[-1])
-            for line in self._docker("port", self._containers[-1]).splitlines():
-                inside, outside = re.fullmatch(r"(\d+)/tcp -> .*:(\d+)", line).groups()
+            # For ::1 the engine may choose another port, which not every machine has.
+            ports = self._docker("port", self._containers[-1])
+            for inside, outside in re.findall(r"(\d+)/tcp -> 0\.0\.0\.0:(\d+)", ports):
                 said = f"${{{{ job.services.{name}.ports[{inside}] }}}}"
                 self.workflow = self.workflow.replace(said, outside)
                 until(functools.partial(is_up, int(outside)), f"{name} at localhost:{outside}")
