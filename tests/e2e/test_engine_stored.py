@@ -68,6 +68,29 @@ def test_page_of_stored_values_is_read_as_often_as_it_has_to_be(
     assert not repaired or asked.count("GET") < reads * asked.count("POST") + 10
 
 
+def test_effect_of_one_attack_is_seen_before_two_more_drive_it_from_the_page(tmp_path: Path):
+    """Only the first of a detect's attacks is computed, and the page shows the last two notes."""
+
+    def computed(note: str) -> str:
+        sum_ = re.search(r"^[^'\"${]*\+String\((\d+)\*(\d+)\)//'", note)
+        return str(int(sum_[1]) * int(sum_[2])) if sum_ else html.escape(note)
+
+    notes = ["the first"]
+
+    def handler(asked: Asked) -> Said:
+        if asked.method == "POST":
+            notes.append(asked.form.get("text", ""))
+            return page("saved")
+        return page("".join(f"<p>{computed(note)}</p>" for note in notes[-2:]))
+
+    with web_target(handler) as target:
+        baselines = record_exchanges(target.origin, PAGES)
+        outcome = run_engine(
+            baselines, [], tmp_path, detects=["rce-node"], policy=policy(tmp_path), WORKERS="1"
+        )
+    assert [f[:2] for f in outcome.found] == [("rce", POINT)]
+
+
 def test_page_that_shows_only_effects_is_read_after_what_was_not_refused(tmp_path: Path):
     """A sum is stored and its total shown; whatever is none is refused, so that no word is ever shown."""
     totals: list[str] = []
