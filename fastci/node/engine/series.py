@@ -61,8 +61,7 @@ class Series:
     def _following(self, reply: Reply) -> Request | None:
         attack = self._attack
         assert attack is not None
-        if self._heard is not None:
-            self._came()
+        self._came()
         if reply.response.status != self._usual or not self._probe.shows_nothing(attack, reply):
             return None
         self.was_answered()
