@@ -104,9 +104,9 @@ class _Fields:
 
     def get(self, name: bytes) -> bytes | None:
         """Value of the first header of that name."""
-        lower = name.lower()
+        lower, length = name.lower(), len(name)
         for field in self.fields:
-            if field.name.lower() == lower:
+            if len(field.name) == length and field.name.lower() == lower:
                 return field.value
         return None
 

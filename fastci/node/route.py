@@ -1,6 +1,7 @@
 """Which requests go the same way: the route of a request, and its shape."""
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from fastci.node.message import Request
@@ -31,6 +32,7 @@ _TRANSPORT = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def route_template(method: bytes, target: bytes) -> str:
     """The path with its changing segments (numbers, UUIDs, hashes, tokens, mail addresses) as `{}`.
 

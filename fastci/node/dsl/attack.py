@@ -1,8 +1,7 @@
 """A test request and what a detect says about its answer: values that the phases hand to each other."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastci.node.dsl.markers import Markers
 from fastci.node.message import Request, maker, quick
@@ -19,7 +18,8 @@ class Attack:
     """One test request. `payload` is what was written, `template` the same with the marker words.
 
     `method` is how the payload was put into the value ("" for a fixed request), `point` the full name of the
-    point ("" for a fixed request). `make` builds the same attack with other markers.
+    point ("" for a fixed request). `recipe` is the function that made it, with its arguments but the markers,
+    which come last.
     """
 
     request: Request
@@ -28,7 +28,7 @@ class Attack:
     method: str
     point: str
     markers: Markers
-    make: Callable[[Markers], "Attack"] = field(repr=False, compare=False)
+    recipe: tuple[Any, ...] = field(repr=False, compare=False)
 
 
 make_attack = maker(Attack)

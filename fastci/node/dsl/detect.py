@@ -242,7 +242,7 @@ class Detection:
     oob: frozenset[str] = frozenset()
     delayed_oob: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def callbacks(self) -> frozenset[str]:
         """The kinds that count, however late."""
         return self.oob | self.delayed_oob

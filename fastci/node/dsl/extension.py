@@ -6,7 +6,6 @@ Nothing here sends anything: the engine asks for attacks, sends them and hands t
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Literal
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks, make_attack
@@ -203,7 +202,8 @@ class Extension:
                 for place in places:
                     fresh = markers.fresh()
                     if shown or self._can_show(fresh, template):
-                        attack = self.craft(place, template, method, fresh, markers)
+                        at = markers.place(len(place.value)) if method == "random" else 0
+                        attack = self._written(place, template, method, at, "", fresh)
                         yield attack if place is point else replace(attack, point=point.name)
 
     def _can_show(self, fresh: Markers, template: str) -> bool:
@@ -231,7 +231,7 @@ class Extension:
         *,
         delay: str = "",
     ) -> Attack:
-        """One attack from any template: what `attacks` gives, and what oracles build theirs with.
+        """One attack from any template, made as `attacks` makes them: for oracles.
 
         `delay` are the seconds that DELAY_MARKER stands for. `source` says where the method `random` writes.
         """
@@ -241,22 +241,22 @@ class Extension:
     def _written(
         self, point: Point, template: str, method: str, at: int, delay: str, fresh: Markers
     ) -> Attack:
-        payload = fresh.fill(template, delay=delay)
+        payload = fresh.fill(template, delay) if "_MARKER" in template else template
         if "VALUE_MARKER" in payload:
             payload = payload.replace("VALUE_MARKER", recorded_in(point, raw=self.raw))
-        value = inserted(point.value, encode(payload), method, at)
-        request = point.write(value, raw=self.raw)
+        request = point.write(inserted(point.value, payload, method, at), raw=self.raw)
         if self.prolog and template in self.payloads:
             request = with_prolog(request, point.name, encode(fresh.fill(self.prolog)))
         return make_attack(
             request=request, payload=payload, template=template, method=method,
             point=point.name, markers=fresh,
-            make=partial(self._written, point, template, method, at, delay),
+            recipe=(self._written, point, template, method, at, delay),
         )  # fmt: skip
 
     def again(self, attack: Attack, markers: MarkerSource) -> Attack:
         """The same payload at the same place with fresh markers."""
-        repeated = attack.make(markers.fresh())
+        make, *arguments = attack.recipe
+        repeated: Attack = make(*arguments, markers.fresh())
         return repeated if repeated.point == attack.point else replace(repeated, point=attack.point)
 
     def control(
@@ -309,17 +309,18 @@ class Extension:
         return self.detection.decide(attack, response, callbacks)
 
 
-def inserted(value: bytes, payload: bytes, method: str, at: int = 0) -> bytes:
+def inserted(value: bytes, payload: str, method: str, at: int = 0) -> bytes:
     """The value with the payload in it; `at` is the place for the method `random`."""
+    data = payload.encode("utf-8", "surrogateescape")
     match method:
         case "replace":
-            return payload
+            return data
         case "prefix":
-            return payload + value
+            return data + value
         case "postfix":
-            return value + payload
+            return value + data
         case _:
-            return value[:at] + payload + value[at:]
+            return value[:at] + data + value[at:]
 
 
 def _innermost(points: Sequence[Point]) -> list[Point]:

@@ -18,39 +18,36 @@ _TOKEN_LENGTH = 13
 _NAME_ONLY = re.compile(
     r"(?:(?<![a-z])(?:nslookup|dig|hosts?|ping)(?![a-z])[^|;&\n]{0,80}?|[A-Za-z0-9-]\.)DNS_MARKER"
 )
-# No hexadecimal digits: "e" before digits could be read as a number.
-_LETTERS = "ghijklmnopqrstuvwxyz"
-_FIRST = {f"{number:02x}": _LETTERS[number % len(_LETTERS)] for number in range(256)}
+# Letters for hexadecimal digits: "e" among digits could be read as a number, and names begin with a letter.
+_LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopqrstuv")
+_DIGITS = str.maketrans("ghijklmnopqrstuv", "0123456789abcdef")
+_BLOCK = 128
 _LEAST, _MOST = 1100, 9900
-_PER_WORD = _TOKEN_LENGTH + 1
-_STARTS = range(0, 128 - _PER_WORD + 1, _PER_WORD)
 # A template engine or a locale may group digits: Java's and FreeMarker's defaults do.
 _GROUPINGS = (",", ".", "'", " ", "\u00a0", "\u202f", "\u2019")
+
+_new = object.__new__
 
 
 class Markers:
     """The words of one test request.
 
-    `text` is lower-case letters and digits and begins with a letter. `expression` is a product of two
-    numbers, `result` its value: 7 or 8 digits that are not in the expression; most attacks need neither, so
-    they are worked out when they are asked for. `domain` is what DNS_MARKER stands for; while nobody listens
-    (`hears` False) a name that does not exist.
+    `text` is lower-case letters. `expression` is a product of two numbers, `result` its value: 7 or 8 digits
+    that are not in the expression. `domain` is what DNS_MARKER stands for; while nobody listens (`hears`
+    False) a name that does not exist. Most attacks need `text` alone: the others are made when asked for.
     """
 
-    __slots__ = ("_product", "domain", "hears", "text")
+    __slots__ = ("_domain", "_product", "hears", "text")
 
-    def __init__(
-        self,
-        text: str,
-        domain: str = "",
-        hears: bool = True,
-        expression: str = "",
-        result: str = "",
-    ) -> None:
+    def __init__(self, text: str, domain: str = "", expression: str = "", result: str = "") -> None:
         self.text = text
-        self.domain = domain
-        self.hears = hears
-        self._product = (expression, result) if expression else None
+        self.hears = bool(domain)
+        self._domain = domain
+        self._product: tuple[str, str] | None = (expression, result) if expression else None
+
+    @property
+    def domain(self) -> str:
+        return self._domain or self.text + ".invalid"
 
     @property
     def expression(self) -> str:
@@ -67,9 +64,10 @@ class Markers:
         return "/" not in self.domain or "DNS_MARKER" in _NAME_ONLY.sub("", unquote(template))
 
     def _both(self) -> tuple[str, str]:
-        if self._product is None:
-            self._product = _product(self.text)
-        return self._product
+        product = self._product
+        if product is None:
+            product = self._product = _product(self.text)
+        return product
 
     def _words(self) -> tuple[object, ...]:
         return self.text, self.domain, self.hears, *self._both()
@@ -89,7 +87,7 @@ class Markers:
         number = int(self.result)
         return (self.result, *(f"{number:,}".replace(",", sign) for sign in _GROUPINGS))
 
-    def fill(self, template: str, *, delay: str = "") -> str:
+    def fill(self, template: str, delay: str = "") -> str:
         """A payload from its template. `delay` are the seconds that DELAY_MARKER stands for."""
         if "_MARKER" not in template:
             return template
@@ -121,20 +119,28 @@ class MarkerSource:
     Digits are taken from hashes: a generator of the library costs more to seed than all that a point needs.
     """
 
-    __slots__ = ("_blocks", "_callback", "_seed", "_words")
+    __slots__ = ("_at", "_blocks", "_callback", "_letters", "_seed")
 
     def __init__(self, seed: int, callback: str = "") -> None:
         self._seed = seed
         self._callback = callback
         self._blocks = 0
-        self._words: list[str] = []
+        self._letters = ""
+        self._at = _BLOCK
 
     def fresh(self) -> Markers:
         """Markers that were not given before."""
-        text = (self._words or self._more_words()).pop()[:_TEXT_LENGTH]
-        if not self._callback:
-            return Markers(text, text + ".invalid", False)
-        return Markers(text, self._callback.replace("*", self._word()))
+        at = self._at
+        self._at = end = at + _TEXT_LENGTH
+        text = self._letters[at:end] if end <= _BLOCK else self._word(_TEXT_LENGTH)
+        if self._callback:
+            return Markers(text, self._callback.replace("*", self._word(_TOKEN_LENGTH)))
+        markers = _new(Markers)  # as its __init__ does it, in half the time
+        markers.text = text
+        markers.hears = False
+        markers._domain = ""
+        markers._product = None
+        return markers
 
     def place(self, length: int) -> int:
         """A position in a value of this length, for the method `random`."""
@@ -145,22 +151,22 @@ class MarkerSource:
         rest = "".join(str(self._number() % 10) for _ in range(length - 1))
         return str(1 + self._number() % 9) + rest
 
-    def _word(self) -> str:
-        """A letter and hexadecimal digits, other ones each time."""
-        return (self._words or self._more_words()).pop()
-
-    def _more_words(self) -> list[str]:
-        digits = _block(f"{self._seed} {self._blocks}")
-        self._blocks += 1
-        self._words = [_FIRST[digits[at : at + 2]] + digits[at + 2 : at + _PER_WORD] for at in _STARTS]
-        return self._words
+    def _word(self, length: int) -> str:
+        """So many letters, other ones each time."""
+        at = self._at
+        if at + length > _BLOCK:
+            at = 0
+            self._letters = _block(f"{self._seed} {self._blocks}").translate(_LETTERS)
+            self._blocks += 1
+        self._at = at + length
+        return self._letters[at : self._at]
 
     def _number(self) -> int:
-        return int(self._word()[1:], 16)
+        return int(self._word(_TOKEN_LENGTH).translate(_DIGITS), 16)
 
 
 def _block(text: str) -> str:
-    """128 hexadecimal digits."""
+    """Hexadecimal digits, as many as `_BLOCK` says."""
     return hashlib.blake2b(text.encode()).hexdigest()
 
 

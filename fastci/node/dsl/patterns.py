@@ -133,9 +133,9 @@ class Pattern:
         if _CALC in needle:
             # However the digits are grouped, the last three stand together.
             return markers.result[-3:] in haystack and any(each in haystack for each in markers.results)
-        if _DOMAIN in needle and not markers.domain:
-            return False
-        filled = needle.replace(_TEXT, markers.text).replace(_DOMAIN, markers.domain)
+        filled = needle.replace(_TEXT, markers.text)
+        if _DOMAIN in needle:
+            filled = filled.replace(_DOMAIN, markers.domain)
         return (filled.lower() if self._folded else filled) in haystack
 
     def _fault(self) -> ExtensionFault:

@@ -67,7 +67,7 @@ class Reading:
         self._head = head
         self._plain: Text | None = None
         self._places: list[Place] | None = None
-        self._unescaped: dict[str, Text] = {}
+        self._unescaped: dict[str, Text] | None = None
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
@@ -114,12 +114,17 @@ class Reading:
 
     def texts(self, unescape: Sequence[str]) -> list[Text]:
         """The body as it is, then with these escapes read, where that makes a difference."""
-        found = [self.plain]
+        plain = self._plain or self.plain
+        if not unescape:
+            return [plain]
+        if self._unescaped is None:
+            self._unescaped = {}
+        found = [plain]
         for way in unescape:
             text = self._unescaped.get(way)
             if text is None:
-                text = self._unescaped[way] = Text(_UNESCAPE[way](self.body))
-            if text.text != found[0].text:
+                text = self._unescaped[way] = Text(_UNESCAPE[way](plain.text))
+            if text.text != plain.text:
                 found.append(text)
         return found
 
@@ -130,7 +135,14 @@ class Reading:
         return data
 
 
+def _have_one_head(first: Response, second: Response) -> bool:
+    """Whether two with the same body are the same. Equal heads share their fields."""
+    return first.fields is second.fields and first.status == second.status and first.reason == second.reason
+
+
 def _as_text(data: bytes, charset: str) -> str:
+    if not charset and data.isascii():
+        return data.decode("ascii")
     if data[:1] in _BYTE_ORDER_STARTS:
         for start, marked in _BYTE_ORDER:
             if data.startswith(start):
@@ -144,10 +156,10 @@ def _as_text(data: bytes, charset: str) -> str:
 
 
 class _Readings:
-    """The readings of late: conditions ask one after the other, and a target repeats itself."""
+    """The readings of late by their bodies: conditions ask in turn, and a target repeats itself."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], Reading] = {}
+        self._known: dict[bytes, Reading] = {}
         self._heads: dict[int, _Head] = {}
         self._last: Reading | None = None
 
@@ -156,15 +168,13 @@ class _Readings:
         last = self._last
         if last is not None and last.response is response:
             return last
-        # Equal heads share their fields, so these need not be compared one by one.
-        fields, known = response.fields, self._known
-        key = (id(fields), response.status, response.reason, response.body)
-        reading = known.get(key)
-        if reading is None:
+        known, fields = self._known, response.fields
+        reading = known.get(response.body)
+        if reading is None or not _have_one_head(reading.response, response):
             if len(known) >= _RECENT:
-                del known[next(iter(known))]
+                known.clear()
             head = self._heads.get(id(fields)) or self._read_head(fields)
-            reading = known[key] = Reading(response, head)
+            reading = known[response.body] = Reading(response, head)
         self._last = reading
         return reading
 

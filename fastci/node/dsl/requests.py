@@ -75,14 +75,14 @@ def with_headers(request: Request, headers: tuple[tuple[str, str], ...], fresh: 
     shown = "; ".join(f"{name}: {fresh.fill(value)}" for name, value in headers)
     return Attack(
         request=changed, payload=shown, template="; ".join(value for _, value in headers), method="",
-        point="", markers=fresh, make=partial(with_headers, request, headers),
+        point="", markers=fresh, recipe=(with_headers, request, headers),
     )  # fmt: skip
 
 
 def unchanged(request: Request, point: str, fresh: Markers) -> Attack:
     return Attack(
         request=request, payload="", template="", method="", point=point, markers=fresh,
-        make=partial(unchanged, request, point),
+        recipe=(unchanged, request, point),
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def sent(sending: Sending, baseline: Request, fresh: Markers, template: str | No
     return Attack(
         request=request, payload=f"{sending.method} {url}", method="", point="", markers=fresh,
         template=everything if template is None else template,
-        make=partial(sent, sending, baseline, template=template),
+        recipe=(partial(sent, template=template), sending, baseline),
     )  # fmt: skip
 
 

@@ -5,17 +5,15 @@ from collections.abc import Callable
 
 from fastci.node.engine.client import ANSWER_TIMEOUT, NoAnswer
 from fastci.node.engine.dial import Unreachable
-from fastci.node.engine.health import MOST_INSISTING
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.scope import Target
-from fastci.node.engine.sender import Reply, Sender, make_reply
+from fastci.node.engine.sender import Reply, Sender
 from fastci.node.engine.sessions import Sessions
-from fastci.node.engine.strain import OVERLOADED
 from fastci.node.engine.unique import Unique
 from fastci.node.message import Field, Request, Response
 
-Following = Callable[[Reply], Request | None]
-"""Takes a reply and gives the request that goes out next, None where that is for others to decide."""
+Following = Callable[[Response], Request | None]
+"""Takes an answer and gives the request that goes out next, None where that is for others to decide."""
 
 _ATTEMPTS = 4
 _LATE_BEFORE_HURRY = 3
@@ -120,13 +118,14 @@ class Channel:
                 await self.renew_tokens(self.needs_tokens)
             self._at_hand = False
         errand.take(request)
+        begin = time.monotonic()
         health, strain = self.health, self.health.strain
         while errand.attempt < _ATTEMPTS:
             if health.reason:
                 health.check()
             if strain.under_way >= strain.limit:
                 await strain.enter()
-            errand.starts()
+            errand.starts(begin)
             try:
                 for pace in self._paces:
                     await pace.wait()
@@ -148,7 +147,7 @@ class Channel:
                     strain.left()
                     errand.attempt += 1
                     await self.delays.ended()
-                    errand.begin = time.monotonic()
+                    begin = time.monotonic()
                     continue
                 if late and not errand.is_control:
                     self.late += 1
@@ -266,6 +265,7 @@ class _Errand:
         self.is_control = is_control
         self.timeout = timeout
         self.is_late_on_purpose = False
+        self.is_refused = False
         self.fault: Exception | None = None
         self.is_out = False
         self.failure = ""
@@ -284,55 +284,41 @@ class _Errand:
         self.data = channel.wire_form(request)
         self.alone = not channel.is_framed and not self.is_control
         self.attempt = 0
-        self.begin = time.monotonic()
 
-    def starts(self) -> None:
+    def starts(self, begin: float) -> None:
+        self.begin = begin
         self._channel.health.strain.under_way += 1
         self.is_out = True
-        self.is_refused = False
 
-    def answered(self, response: Response, elapsed: float, reusable: bool) -> bytes | None:
+    def answered(self, response: Response, begin: float, end: float, reusable: bool) -> bytes | None:
         """Take an answer; give what goes out next over the same connection (`client.Then`)."""
+        channel, elapsed, status = self._channel, end - begin, response.status
         try:
-            self._note(response, elapsed)
-            if self._following is None or self.is_refused:
+            channel.count(self.request, status, is_control=self.is_control)
+            if elapsed > channel.slowest and not self.is_late_on_purpose:
+                channel.slowest = elapsed
+            if channel.needs_tokens is not None:
+                channel.take_tokens(channel.needs_tokens, self.request, response)
+            self.is_out = False
+            health = channel.health
+            self.is_refused = health.refuses(status, elapsed, again=self.attempt > 0)
+            if self.is_refused:
+                self.reply = Reply(sent=self.data, response=response, elapsed=elapsed)
                 return None
-            return self._next(self._following(self.reply), reusable)
+            if self.is_control or health.sample is None:
+                health.sample = self.data, self.method
+            if self._following is None or (request := self._following(response)) is None:
+                self.reply = Reply(sent=self.data, response=response, elapsed=elapsed)
+                return None
+            method = self.method
+            if reusable and channel.is_clear():
+                self.take(request)
+                if not self.alone and self.method == method:
+                    self.starts(end)
+                    return self.data
+            self.waiting = request
         except Exception as error:
             self.fault = error
-            return None
-
-    def _note(self, response: Response, elapsed: float) -> None:
-        channel, status = self._channel, response.status
-        health, strain = channel.health, channel.health.strain
-        self.reply = make_reply(sent=self.data, response=response, elapsed=elapsed)
-        channel.count(self.request, status, is_control=self.is_control)
-        if elapsed > channel.slowest and not self.is_late_on_purpose:
-            channel.slowest = elapsed
-        if channel.needs_tokens is not None:
-            channel.take_tokens(channel.needs_tokens, self.request, response)
-        health.silences = 0
-        self.is_out = False
-        if status in OVERLOADED and health.insisted < MOST_INSISTING:
-            strain.strained(f"status {status}")
-            self.is_refused = True
-            return
-        strain.eased(elapsed)
-        if self.attempt and status not in OVERLOADED:
-            health.insisted = 0
-        if self.is_control or health.sample is None:
-            health.sample = self.data, self.method
-
-    def _next(self, request: Request | None, reusable: bool) -> bytes | None:
-        if request is None:
-            return None
-        method = self.method
-        if reusable and self._channel.is_clear():
-            self.take(request)
-            if not self.alone and self.method == method:
-                self.starts()
-                return self.data
-        self.waiting = request
         return None
 
     def failed(self) -> None:

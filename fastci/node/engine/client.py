@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
+from time import monotonic
 from typing import cast
 
 from fastci.config import Settings
@@ -22,9 +22,10 @@ CONNECT_TIMEOUT = 5.0
 Exchange = tuple[Response, float]
 """A response, and the seconds until its last byte."""
 
-Then = Callable[[Response, float, bool], bytes | None]
-"""Takes an exchange and whether its connection may carry another request. Gives the bytes that go out over it
-at once, with the same method and time-out; None ends the matter, or leaves the rest to who waits for it.
+Then = Callable[[Response, float, float, bool], bytes | None]
+"""Takes a response, when its request went out, when it had ended (`time.monotonic`), and whether its
+connection may carry another request. Gives the bytes that go out over it at once, with the same method and
+time-out; None ends the matter, or leaves the rest to who waits for it.
 """
 
 
@@ -103,13 +104,13 @@ class _Connection(asyncio.Protocol):
         self._alone = alone
         self._then = then
         self._done = done = self._loop.create_future()
-        self._send(data)
+        self._send(data, monotonic())
         return done
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes, begin: float) -> None:
         assert self._transport is not None
         self.data = data
-        self._begin = begin = perf_counter()
+        self._begin = begin
         self._deadline = deadline = begin + self._timeout
         # A timer that is still running from earlier requests serves for this one too: it looks at _deadline.
         if self._timer is None or self._timer_at > deadline:
@@ -149,14 +150,14 @@ class _Connection(asyncio.Protocol):
     def _set_timer(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = perf_counter() + seconds
+        self._timer_at = monotonic() + seconds
         self._timer = self._loop.call_later(seconds, self._look_at_the_time)
 
     def _look_at_the_time(self) -> None:
         self._timer = None
         if self._done is None:
             return
-        left = self._deadline - perf_counter()
+        left = self._deadline - monotonic()
         if left > 0:
             self._set_timer(left)
         elif self._reader is not None and self._reader.has_head:
@@ -177,21 +178,21 @@ class _Connection(asyncio.Protocol):
         response, reusable = answer
         done, self._reader = self._done, None
         assert done is not None
-        elapsed = perf_counter() - self._begin
+        begin, end = self._begin, monotonic()
         if done.cancelled():
             self.close()
             return
         reusable = reusable and not self._alone
-        if self._then is not None and (data := self._then(response, elapsed, reusable)) is not None:
+        if self._then is not None and (data := self._then(response, begin, end, reusable)) is not None:
             self.kept = True
-            self._send(data)
+            self._send(data, end)
             return
         self._done = None
         if reusable:
             self._line.keep(self)
         else:
             self.close()
-        done.set_result((response, elapsed))
+        done.set_result((response, end - begin))
 
     def _fail(self, error: OSError) -> None:
         done = self._done

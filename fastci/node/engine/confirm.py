@@ -95,14 +95,14 @@ class Probe:
             return None
         return self.ear.expect(attack, number, is_control=is_control)
 
-    def shows_nothing(self, attack: Attack, direct: Reply) -> bool:
+    def shows_nothing(self, attack: Attack, response: Response) -> bool:
         """Whether an answer came that ends the matter: no effect in it, and no other page to look at."""
-        status = direct.response.status
+        status = response.status
         return (
             status != 0
             and not 300 <= status < 400
             and not self.observers
-            and self._match(attack, direct) is None
+            and self.extension.detection.decide(attack, response, self.ear or _NOTHING_HEARD) is None
         )
 
     async def look(self, attack: Attack, direct: Reply, *, reads_observers: bool = True) -> Answer:

@@ -65,7 +65,7 @@ class Footing:
         self._seed = seed
         self._alone = alone
         self._witnesses = witnesses
-        self._renewed = False
+        self._renewed = self._offered = False
         self.refusals = 0
         self._patience = _REFUSALS_BEFORE_CONTROL
         self._explained = 0
@@ -138,8 +138,9 @@ class Footing:
                 raise self.lost("Auth failed: the session ends faster than a check needs it")
             return False
         if verdict.standing is Standing.ALIKE:
-            if item.phase is Phase.READ and self._witnesses.wants(item.target.origin):
+            if not self._offered and item.phase is Phase.READ and self._witnesses.wants(item.target.origin):
                 self._witnesses.add(item, self._request, (first.response, last.response))
+            self._offered = True
         elif verdict.detail.startswith("Connection failed"):
             check.error = f"{verdict.detail}, after {self._channel.sent} requests"
         elif not verdict.session_lost:

@@ -5,7 +5,7 @@ import time
 
 from fastci.node.engine.client import ANSWER_TIMEOUT, WireClient
 from fastci.node.engine.dial import Forbidden, Unreachable
-from fastci.node.engine.strain import Strain
+from fastci.node.engine.strain import OVERLOADED, Strain
 from fastci.node.message import Origin
 
 _PATIENCE_WHEN_IT_LIVED = 10.0
@@ -14,7 +14,7 @@ _SILENCES_BEFORE_CHECK = 5
 _PAUSES = (0.1, 0.4, 1.6)
 """Seconds between the attempts to send a request that a target has no time for."""
 _LONGEST_PAUSE = 5.0
-MOST_INSISTING = 3
+_MOST_INSISTING = 3
 
 
 class TargetDown(ConnectionError):
@@ -43,6 +43,21 @@ class Health:
         if self.reason:
             raise TargetDown(self.reason)
 
+    def refuses(self, status: int, elapsed: float, *, again: bool) -> bool:
+        """Whether an answer, after so many seconds, says that there was no time for the request.
+
+        `again` is said of one that was sent before: where that helped, insisting was right.
+        """
+        self.silences = 0
+        if status in OVERLOADED:
+            if self.insisted < _MOST_INSISTING:
+                self.strain.strained(f"status {status}")
+                return True
+        elif again:
+            self.insisted = 0
+        self.strain.eased(elapsed)
+        return False
+
     async def refused(self) -> None:
         """No connection could be made: wait for the target to come back. Raises TargetDown if it does not."""
         patience = _PATIENCE_WHEN_IT_LIVED if self.sample else _PATIENCE_AT_START
@@ -66,7 +81,7 @@ class Health:
 
         `wished` is the value of Retry-After, of which only a short number of seconds is heeded.
         """
-        if self.insisted >= MOST_INSISTING:
+        if self.insisted >= _MOST_INSISTING:
             return False
         if attempt >= len(_PAUSES):
             self.insisted += 1

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import repeat
 from urllib.parse import quote, quote_plus
 
 from fastci.node.engine.coding import decoded_body
@@ -32,23 +33,44 @@ def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[
     left out, and so is what would be left of them: how much that is depends on the escaping of one character.
     """
     whole = stripped = decoded_body(response)[:_LARGEST]
-    for text in sorted(reflected, key=len, reverse=True):
-        # Letters and digits are the same in every spelling: where they are not, no spelling is.
-        core = max(_PLAIN_RUN.findall(text), key=len, default="").encode()
-        for spelling in spellings(text) if core in whole else ():
+    for text in _maybe_in(whole, reflected):
+        for spelling in spellings(text):
             stripped = stripped.replace(spelling, b"")
-    pieces = _pieces_of(whole)
-    if stripped != whole:
-        pieces &= _pieces_of(stripped)
     location = (response.get(b"location") or b"").partition(b"?")[0]
-    return pieces | {(b"status", -response.status), (b"location " + location, -1)}
+    found = _features_of(whole, response.status, location)
+    return found if stripped is whole else found & _features_of(stripped, response.status, location)
 
 
 @lru_cache(maxsize=16)
-def _pieces_of(body: bytes) -> frozenset[Feature]:
-    pieces = Counter(map(bytes.strip, _PIECE.findall(body)))
-    del pieces[b""]
-    return frozenset(pieces.items())
+def _features_of(body: bytes, status: int, location: bytes) -> frozenset[Feature]:
+    pieces = list(map(bytes.strip, _PIECE.findall(body)))
+    different = set(pieces)
+    counts = zip(pieces, repeat(1)) if len(different) == len(pieces) else Counter(pieces).items()
+    features = {*counts, (b"status", -status), (b"location " + location, -1)}
+    return frozenset(feature for feature in features if feature[0])
+
+
+def _maybe_in(body: bytes, texts: Iterable[str]) -> list[str]:
+    """The texts that may stand in a body in some spelling, the longest first.
+
+    Letters and digits are the same in every spelling: without those of a text, what holds it is not there.
+    """
+    absent: list[str] = []
+    found = []
+    for text in sorted(texts, key=len):
+        if any(other in text for other in absent):
+            continue
+        if _core_of(text) in body:
+            found.append(text)
+        else:
+            absent.append(text)
+    return found[::-1]
+
+
+@lru_cache(maxsize=256)
+def _core_of(text: str) -> bytes:
+    """Its longest run of letters and digits."""
+    return max(_PLAIN_RUN.findall(text), key=len, default="").encode()
 
 
 def spellings(text: str) -> list[bytes]:

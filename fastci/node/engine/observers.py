@@ -56,6 +56,9 @@ class Unread:
         if answer.unread and not (refused and self.reading is Reading.EFFECTS):
             self._attacks.append((attack, answer))
 
+    def __bool__(self) -> bool:
+        return bool(self._attacks)
+
     @property
     def is_due(self) -> bool:
         """Whether another attack could drive what these have left from a page."""

@@ -214,6 +214,8 @@ class CheckRunner:
 
     async def _looked_back(self, probe: Probe, unread: Unread) -> bool:
         """Whether the observers prove something of what was sent since they were last read."""
+        if not unread:
+            return False
         async for attack, answer in unread.read():
             evidence = await self._confirm(probe, attack, answer)
             if evidence is not None:
@@ -315,10 +317,10 @@ class CheckRunner:
 
     def _note_unheard(self, row: Row, extension: Extension) -> None:
         """Say at a point what could not be shown there for want of a way to call back."""
-        spelling = self._hearing.known(self._channel.target.origin)
-        if not extension.detection.callbacks or not spelling.reason:
+        if not extension.detection.callbacks:
             return
-        if extension.unheard(MarkerSource(0, spelling.template).fresh()):
+        spelling = self._hearing.known(self._channel.target.origin)
+        if spelling.reason and extension.unheard(MarkerSource(0, spelling.template).fresh()):
             if row.state == "skipped":
                 row.state, row.reason = "impossible", spelling.reason
             row.reason = row.reason or spelling.reason

@@ -11,7 +11,7 @@ from fastci.node.engine.delays import Delays
 from fastci.node.engine.health import Health
 from fastci.node.engine.pace import Pace
 from fastci.node.engine.strain import Strain
-from fastci.node.message import Origin, Response, maker, quick
+from fastci.node.message import Origin, Response, quick
 
 EVIDENCE_LIMIT = 64 << 10
 """Bytes of a response that a report keeps."""
@@ -42,9 +42,6 @@ class Reply:
             status=self.response.status,
             elapsed=round(self.elapsed, 4),
         )
-
-
-make_reply = maker(Reply)
 
 
 class Meter:

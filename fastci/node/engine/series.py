@@ -9,7 +9,7 @@ from fastci.node.engine.confirm import Probe
 from fastci.node.engine.footing import Footing
 from fastci.node.engine.hearing import Waiting
 from fastci.node.engine.sender import Reply
-from fastci.node.message import Request
+from fastci.node.message import Request, Response
 
 _NO_MORE = (0, None)
 
@@ -34,6 +34,8 @@ class Series:
         self._attacks = attacks
         self._sends = sends
         self._hears = sends and probe.ear is not None
+        self._sessions = probe.channel.sessions
+        self._renewed_at = -1
         self._usual = footing.control.response.status
         self._attack: Attack | None = None
         self._heard: Waiting | None = None
@@ -46,7 +48,8 @@ class Series:
         request = self._take()
         if request is not None and self._sends:
             self.reply = await self._probe.channel.send(request, following=self._following)
-            self._came()
+            if self._heard is not None:
+                self._came(self._heard)
         return self._attack
 
     def was_answered(self) -> None:
@@ -58,26 +61,29 @@ class Series:
         """Send these again before what is left."""
         self._attacks = chain(refused, self._attacks)
 
-    def _following(self, reply: Reply) -> Request | None:
+    def _following(self, response: Response) -> Request | None:
         attack = self._attack
         assert attack is not None
-        self._came()
-        if reply.response.status != self._usual or not self._probe.shows_nothing(attack, reply):
+        if self._heard is not None:
+            self._came(self._heard)
+        if response.status != self._usual or not self._probe.shows_nothing(attack, response):
             return None
-        self.was_answered()
+        self.answered += 1
+        self._footing.refusals = 0
         return self._take()
 
     def _take(self) -> Request | None:
         self.number, self._attack = next(self._attacks, _NO_MORE)
         if self._attack is None:
             return None
-        self.renewals = self._footing.renewals()
+        if self._renewed_at != self._sessions.total:
+            self._renewed_at = self._sessions.total
+            self.renewals = self._footing.renewals()
         if self._hears:
             self._heard = self._probe.expect(self._attack, self.number)
         return self._attack.request
 
-    def _came(self) -> None:
+    def _came(self, waiting: Waiting) -> None:
         """An answer came, or none will."""
-        if self._heard is not None:
-            self._heard.ended = time.monotonic()
-            self._heard = None
+        waiting.ended = time.monotonic()
+        self._heard = None

@@ -41,6 +41,8 @@ class Sessions:
         self.ends_silently = False
         self.total = 0
         """How often anything was brought back so far."""
+        self.renewed = False
+        """Whether there is anything new to put into requests."""
         self._logins = 0
         self._renewals: dict[tuple[Origin, bytes], int] = {}
         self._fresh: dict[Origin, dict[bytes, bytes]] = {}
@@ -50,11 +52,6 @@ class Sessions:
     def note(self, baseline: Baseline) -> None:
         """Take the next recorded exchange."""
         self._provenance.note(baseline)
-
-    @property
-    def renewed(self) -> bool:
-        """Whether there is anything new to put into requests."""
-        return bool(self._fresh or self._issued)
 
     def refresh(self, origin: Origin, request: Request) -> Request:
         """The request with the newest values in place of recorded ones."""
@@ -104,6 +101,7 @@ class Sessions:
             self._logins += 1
             self.total += 1
             self._issued = {old.encode(): now.get(point, old).encode() for point, old in self._given.items()}
+            self.renewed = True
             return True
 
     def _is_from_login(self, request: Request) -> bool:
@@ -151,6 +149,7 @@ class Sessions:
         if not found or not all(found.values()) or any(fresh.get(t) == v for t, v in found.items()):
             return False
         fresh |= found
+        self.renewed = True
         return True
 
     async def renew_tokens(self, origin: Origin, request: Request, send: Send) -> None:
@@ -168,6 +167,7 @@ class Sessions:
             if new := source.new_value(response, body):
                 fresh[value] = new
                 learned.add(value)
+                self.renewed = True
         return learned
 
 

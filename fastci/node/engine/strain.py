@@ -79,13 +79,14 @@ class Strain:
 
     def _look_at(self, seconds: float) -> None:
         # One answer that was made late on purpose counts for little, a row of them for what they are.
-        typical = self._typical
-        self._typical += (min(seconds, _MOST_AT_ONCE * typical + LATE / 8) - typical) * _MEMORY
+        before = self._typical
+        most = _MOST_AT_ONCE * before + LATE / 8
+        self._typical = typical = before + ((seconds if seconds < most else most) - before) * _MEMORY
         if self._seen < _ENOUGH:
             return
-        if self._seen == _ENOUGH or self._typical < self._best:
-            self._best = self._typical
-        struggles = self._typical > max(LATE, MUCH_LATER * self._best)
+        if self._seen == _ENOUGH or typical < self._best:
+            self._best = typical
+        struggles = typical > LATE and typical > MUCH_LATER * self._best
         if struggles and not self._old and not self._excused(seconds):
             self._halve("it answers ever later")
 

@@ -7,7 +7,6 @@ than httptools' callbacks.
 
 import re
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fastci.node.message import Response, maker, parse_fields
 
@@ -26,7 +25,6 @@ _NO_BODY = -3
 _MOST_KEPT = 256
 _LONGEST_KEPT = 4096
 
-T = TypeVar("T")
 Answer = tuple[Response, bool]
 """A response, and whether its connection may carry another request."""
 
@@ -35,16 +33,18 @@ class NotHttp(OSError):
     """What came back is no HTTP response, or its head never ends."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _Head:
     """What a head says: the response without its body, and how the body is framed.
 
-    `length` is a number of bytes, or one of _UNTIL_CLOSE, _CHUNKED_BODY and _NO_BODY.
+    `length` is a number of bytes, or one of _UNTIL_CLOSE, _CHUNKED_BODY and _NO_BODY. `latest` are the bytes
+    of the last answer that had this head, and what they were read as.
     """
 
     response: Response
     length: int
     reusable: bool
+    latest: tuple[bytes, Answer | None] = (b"", None)
 
 
 class _Memory:
@@ -52,40 +52,37 @@ class _Memory:
 
     def __init__(self) -> None:
         self._heads: dict[bytes, _Head] = {}
-        self._answers: dict[bytes, Answer] = {}
+        self._latest: tuple[bytes, Answer | None] = b"", None
 
     def head(self, data: bytes) -> _Head:
-        known = self._heads.get(data)
+        heads = self._heads
+        known = heads.get(data)
         if known is None:
             known = _read_head(data)
             if len(data) <= _LONGEST_KEPT:
-                _keep(self._heads, data, known)
+                if len(heads) >= _MOST_KEPT:
+                    heads.clear()
+                heads[data] = known
         return known
 
     def answer(self, data: bytes, *, method: bytes, limit: int) -> Answer | None:
         """What a ResponseReader would read from these first bytes, where that takes no effort; else None.
 
-        They are an answer as a whole, whose head was read before.
+        They are an answer as a whole, whose head was read before. The same bytes twice are one response.
         """
         if method == b"HEAD" or len(data) > limit:
             return None
-        known = self._answers.get(data)
-        if known is not None:
-            return known
+        known, answer = self._latest
+        if data == known:
+            return answer
         end = data.find(b"\r\n\r\n") + 4
         head = self._heads.get(data[:end])
         if head is None or head.length != len(data) - end:
             return None
-        answer = _with_body(head.response, data[end:]), head.reusable
-        if len(data) <= _LONGEST_KEPT:
-            _keep(self._answers, data, answer)
-        return answer
-
-
-def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
-    if len(memory) >= _MOST_KEPT:
-        memory.clear()
-    memory[key] = value
+        if data != head.latest[0]:
+            head.latest = data, (_with_body(head.response, data[end:]), head.reusable)
+        self._latest = latest = head.latest
+        return latest[1]
 
 
 _memory = _Memory()

@@ -11,6 +11,7 @@ from fastci.node.points.model import Element, Put
 from fastci.node.points.spelling import (
     UNRESERVED,
     keep_on_line,
+    lifted,
     percent_escaper,
     percent_spelling,
     plain_spelling,
@@ -61,7 +62,7 @@ def _target_elements(request: Request) -> HttpElements:
         elements.append(_segment(request, ("ACTION_EXT",), at + len(name) + 1, end))
     if query >= 0:
         for element in parse_parameters(target, "GET", query + 1):
-            elements.append(_lift(element, partial(_put_target, request, element.put)))
+            elements.append(_lift(element, lifted(element.put, request.with_target)))
     return elements
 
 
@@ -76,7 +77,7 @@ def _path_start(target: bytes) -> int:
 def _segment(request: Request, words: tuple[str, ...], start: int, end: int) -> Element[Request]:
     value = _SEGMENT.decode(request.target[start:end])
     put = splice(request.target, start, end, _SEGMENT, value)
-    return Element(words, value, partial(_put_target, request, put))
+    return Element(words, value, lifted(put, request.with_target))
 
 
 def _header_elements(request: Request) -> HttpElements:
@@ -110,10 +111,6 @@ def _lift(element: Element[bytes], put: Put[Request]) -> Element[Request]:
 
 def _put_method(request: Request, value: bytes, raw: bool, /) -> Request:
     return replace(request, method=value if raw else _write_token(value))
-
-
-def _put_target(request: Request, put: Put[bytes], value: bytes, raw: bool, /) -> Request:
-    return request.with_target(put(value, raw))
 
 
 def _put_path(request: Request, put: Put[bytes], value: bytes, raw: bool, /) -> Request:

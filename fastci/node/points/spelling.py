@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
-from fastci.node.points.model import Put
+from fastci.node.points.model import Container, Put
 
 
 class Coded(bytes):
@@ -69,9 +69,17 @@ class Spelling:
 
 def splice(data: bytes, start: int, end: int, spelling: Spelling, old: bytes) -> Put[bytes]:
     """A place that is `data[start:end]`, spelt by `spelling`, with the value `old`."""
-    if spelling.is_plain(data[start:end], old):
-        return partial(_put_afresh, data, start, end, spelling.write)
-    return partial(_put, data, start, end, spelling, old)
+    if not spelling.is_plain(data[start:end], old):
+        return partial(_put, data, start, end, spelling, old)
+    if len(data) <= _CUT_BEFORE:
+        return partial(_put_between, data[:start], data[end:], spelling.write)
+    return partial(_put_afresh, data, start, end, spelling.write)
+
+
+def _put_between(
+    before: bytes, after: bytes, write: Callable[[bytes], bytes], value: bytes, raw: bool, /
+) -> bytes:
+    return before + (value if raw else write(value)) + after
 
 
 def _put_afresh(
@@ -85,6 +93,26 @@ def _put(
 ) -> bytes:
     spelt = value if raw else spelling.respell(data[start:end], old, value)
     return data[:start] + spelt + data[end:]
+
+
+def lifted(put: Put[bytes], lift: Callable[[bytes], Container]) -> Put[Container]:
+    """A place in what `lift` makes of the bytes that `put` gives."""
+    if isinstance(put, partial) and put.func is _put_between:  # nearly every attack goes through here
+        return partial(_put_between_and_lift, lift, *put.args)
+    return partial(_put_and_lift, lift, put)
+
+
+def _put_and_lift(
+    lift: Callable[[bytes], Container], put: Put[bytes], value: bytes, raw: bool, /
+) -> Container:
+    return lift(put(value, raw))
+
+
+def _put_between_and_lift(
+    lift: Callable[[bytes], Container],
+    before: bytes, after: bytes, write: Callable[[bytes], bytes], value: bytes, raw: bool, /,
+) -> Container:  # fmt: skip
+    return lift(before + (value if raw else write(value)) + after)
 
 
 def verbatim(data: bytes, start: int, end: int) -> Put[bytes]:
@@ -129,20 +157,22 @@ def _common_suffix(a: bytes, b: bytes) -> int:
 
 
 _STEP = 16
+_CUT_BEFORE = 1024  # bytes of a text up to which what stands around its places is kept for each of them
 _SHORT = 64  # bytes up to which looking every byte up is faster than one replacement for each kind of byte
 
 
 def escaper(escaped: Mapping[int, bytes]) -> Callable[[bytes], bytes]:
     """A function that writes these bytes as the given escapes and leaves all others as they are.
 
-    All escapes begin with the same byte; of the bytes to escape they hold at most that one and their own.
+    These are no letters and digits. All escapes begin with the same byte; of the bytes to escape they hold at
+    most that one and their own.
     """
     lead = next(iter(escaped.values()))[:1]
     table = [escaped.get(c) or bytes([c]) for c in range(256)]
     unsafe = re.compile(b"[" + re.escape(bytes(escaped)) + b"]")
 
     def write(value: bytes) -> bytes:
-        if unsafe.search(value) is None:
+        if value.isalnum() or unsafe.search(value) is None:
             return value
         if len(value) <= _SHORT:
             return b"".join([table[c] for c in value])

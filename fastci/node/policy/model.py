@@ -10,16 +10,15 @@ from fastci.node.points import Point, PointPattern
 
 _TIMEOUT = 1.0  # seconds that the expression of one rule may take on one route
 
+Patterns = tuple[PointPattern, ...]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """Points: one of `include` must mean them, None where nothing is said about that; none of `exclude`."""
 
-    include: tuple[PointPattern, ...] | None = None
-    exclude: tuple[PointPattern, ...] = ()
-
-    def excludes(self, point_name: str) -> bool:
-        return any(pattern.matches(point_name) for pattern in self.exclude)
+    include: Patterns | None = None
+    exclude: Patterns = ()
 
 
 _ANY = Selection()
@@ -54,8 +53,8 @@ class Policy:
     name: str
     description: str
     tags: tuple[str, ...]
-    include: tuple[PointPattern, ...]
-    exclude: tuple[PointPattern, ...]
+    include: Patterns
+    exclude: Patterns
     types: frozenset[str]
     custom_only: bool
     fuzzer: Mapping[str, Any] | None
@@ -75,7 +74,7 @@ class Policy:
         if not rules:
             return self
         types, include = self.types, self.here.include
-        exclude: tuple[PointPattern, ...] = ()
+        exclude: Patterns = ()
         for rule in rules:
             types = rule.types if rule.types is not None else types
             include = rule.points.include if rule.points.include is not None else include
@@ -92,17 +91,21 @@ class Policy:
         What the type or the route includes stands in the place of the policy's own list; where both say
         something, both must mean the point. Raises TimeoutError for a pattern that takes too long.
         """
-        of_type = self.by_type.get(type_code, _ANY)
-        said = [each.include for each in (of_type, self.here) if each.include is not None]
-        for include in said or [self.include]:
-            if not any(pattern.matches(point_name) for pattern in include):
-                return False
-        own = any(pattern.matches(point_name) for pattern in self.exclude)
-        return not (own or of_type.excludes(point_name) or self.here.excludes(point_name))
+        include, exclude = self._selection(type_code)
+        return all(_mean(each, point_name) for each in include) and not _mean(exclude, point_name)
 
     def admitted(self, points: Iterable[Point], type_code: str = "") -> list[Point]:
         """The points that may be changed, in their order."""
-        return [point for point in points if self.admits(point.name, type_code)]
+        include, exclude = self._selection(type_code)
+        for each in include:
+            points = [point for point in points if _mean(each, point.name)]
+        return [point for point in points if not _mean(exclude, point.name)]
+
+    def _selection(self, type_code: str) -> tuple[list[Patterns], Patterns]:
+        """The lists of which each must mean a point, and what none may mean of."""
+        of_type = self.by_type.get(type_code, _ANY)
+        said = [each.include for each in (of_type, self.here) if each.include is not None]
+        return said or [self.include], self.exclude + of_type.exclude + self.here.exclude
 
     def tries(self, type_code: str, builtin: bool) -> bool:
         """Whether extensions of this type run; `builtin` says that it is not one of the user's own."""
@@ -113,3 +116,7 @@ class Policy:
         return self.tries(type_code, builtin) or (
             not self.custom_only and any(type_code in (rule.types or ()) for rule in self.by_route)
         )
+
+
+def _mean(patterns: Patterns, point_name: str) -> bool:
+    return any(pattern.matches(point_name) for pattern in patterns)

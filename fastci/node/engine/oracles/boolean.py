@@ -116,7 +116,7 @@ class _Trial:
         reply = await self._probe.channel.send(crafted.request)
         if reply.response.status in _SAYS_NOTHING:
             raise _Unclear
-        value = inserted(self._point.value, crafted.payload.encode("utf-8", "surrogateescape"), self._method)
+        value = inserted(self._point.value, crafted.payload, self._method)
         reflected = (crafted.payload, value.decode("utf-8", "replace"), *_OPERATOR.findall(template))
         return crafted, reply, features_of(reply.response, reflected)
 
