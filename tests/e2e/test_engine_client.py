@@ -19,10 +19,10 @@ from fastci.node.engine.channel import Channel
 from fastci.node.engine.client import NoAnswer, WireClient
 from fastci.node.engine.dial import Unreachable
 from fastci.node.engine.scope import Scope, Target
-from fastci.node.engine.sender import Reply, Sender
+from fastci.node.engine.sender import Sender
 from fastci.node.engine.sessions import Sessions
 from fastci.node.engine.wire import NotHttp
-from fastci.node.message import Origin, Request
+from fastci.node.message import Origin, Request, Response
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -310,17 +310,17 @@ def channel_to(client: WireClient, origin: Origin) -> Channel:
 
 async def bodies_of_a_series(channel: Channel, count: int) -> list[bytes]:
     """What a series of that many requests is answered with."""
-    replies: list[Reply] = []
+    answers: list[Response] = []
 
-    def following(reply: Reply) -> Request | None:
-        replies.append(reply)
-        return Request(method=b"GET", target=b"/%d" % len(replies)) if len(replies) < count else None
+    def following(answer: Response) -> Request | None:
+        answers.append(answer)
+        return Request(method=b"GET", target=b"/%d" % len(answers)) if len(answers) < count else None
 
     last = await channel.send(Request(method=b"GET", target=b"/0"), following=following)
-    assert last is replies[-1]
-    assert [reply.sent.split()[1] for reply in replies] == [b"/%d" % number for number in range(count)]
+    assert last.response is answers[-1]
+    assert last.sent.split()[1] == b"/%d" % (count - 1)
     assert channel.sent == count
-    return [reply.response.body for reply in replies]
+    return [answer.body for answer in answers]
 
 
 def test_series_goes_on_over_another_connection_where_the_target_closes_one():
@@ -361,8 +361,8 @@ def test_series_goes_over_one_connection_and_asks_again_what_was_refused():
             channel = channel_to(client, origin)
             replies: list[int] = []
 
-            def following(reply: Reply) -> Request | None:
-                replies.append(reply.response.status)
+            def following(answer: Response) -> Request | None:
+                replies.append(answer.status)
                 return Request(method=b"GET", target=b"/") if len(replies) < 4 else None
 
             await channel.send(Request(method=b"GET", target=b"/"), following=following)
@@ -379,7 +379,7 @@ def test_series_gives_a_connection_of_its_own_to_what_may_be_more_than_one_reque
         async with raw_server(answering(OK)) as origin:
             requests = iter([b"/ HTTP/1.1\r\nX: 1\n", b"/"])
 
-            def following(reply: Reply) -> Request | None:
+            def following(answer: Response) -> Request | None:
                 target = next(requests, None)
                 return Request(method=b"GET", target=target) if target else None
 
@@ -395,7 +395,7 @@ def test_series_ends_with_what_goes_wrong_in_making_the_next_request():
     async def work() -> None:
         client = WireClient()
 
-        def following(reply: Reply) -> Request | None:
+        def following(answer: Response) -> Request | None:
             raise ValueError("no more of these")
 
         async with raw_server(answering(OK)) as origin:

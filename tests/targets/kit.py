@@ -165,9 +165,9 @@ class InProcess:
             head, _, body = following.partition(b"\r\n\r\n")
             begin = clock.seconds
             response = self.handler(parse_request(head + b"\r\n\r\n", body))
-            elapsed = clock.seconds - begin + 0.002
-            following = then(response, elapsed, not alone) if then else None
-        return response, elapsed
+            end = clock.seconds + 0.002
+            following = then(response, begin, end, not alone) if then else None
+        return response, end - begin
 
     async def connect(self, origin: Origin) -> None:
         pass
