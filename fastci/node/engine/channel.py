@@ -10,7 +10,7 @@ from fastci.node.engine.scope import Target
 from fastci.node.engine.sender import Reply, Sender
 from fastci.node.engine.sessions import Sessions
 from fastci.node.engine.unique import Unique
-from fastci.node.message import Field, Request, Response
+from fastci.node.message import Request, Response
 
 Following = Callable[[Response], Request | None]
 """Takes an answer and gives the request that goes out next, None where that is for others to decide."""
@@ -63,11 +63,7 @@ class Channel:
         self._paces = [pace for pace in (Pace(rate), sender.pace) if pace.limits]
         self._flows = not self._paces and self._line.direct
         self.health = sender.health(target.origin)
-        self._fields: tuple[Field, ...] | None = None
-        self._body = b""
-        self._method = b""
-        self._before = self._behind = b""
-        self._framed = self.is_framed = False
+        self.frame = _NO_FRAME
 
     async def renew_session(self, request: Request) -> bool:
         """Get new values for what keeps this request logged in; False when there is nothing to get."""
@@ -141,7 +137,7 @@ class Channel:
                 continue
             except OSError as error:
                 errand.failure = str(error)
-                self.count(errand.request, 0, is_control=errand.is_control)
+                self.count(errand.request, 0, errand.is_control)
                 late = isinstance(error, TimeoutError) and not errand.is_late_on_purpose
                 if late and self.delays.since(errand.begin):
                     strain.left()
@@ -195,16 +191,9 @@ class Channel:
             f"the next ones were waited for {self.patience:.2g} s each"
         )
 
-    def is_clear(self) -> bool:
-        """Whether another request may go out now, with nothing to be waited for or to be done before."""
-        strain = self.health.strain
-        return (
-            strain.under_way < strain.limit
-            and self._flows
-            and self.needs_tokens is None
-            and self.unique is None
-            and not self.health.reason
-        )
+    def flows(self) -> bool:
+        """Whether a request may follow another at once, with nothing to be waited for or done before."""
+        return self._flows and self.needs_tokens is None and self.unique is None
 
     def take_tokens(self, needs: Request, asked: Request, response: Response) -> None:
         """Take the next tokens for `needs` from an answer that gives them out."""
@@ -212,34 +201,28 @@ class Channel:
         gives = self.tokens_follow or sessions.gives_tokens(origin, needs, asked)
         self._at_hand = gives and sessions.follow_tokens(origin, needs, response)
 
-    def count(self, request: Request, status: int, *, is_control: bool) -> None:
+    def count(self, request: Request, status: int, is_control: bool) -> None:
         self.sent += 1
         self._meter.total += 1
         if self._on_sent is not None:
             self._on_sent("" if is_control else self.doing, request, status)
 
-    def wire_form(self, request: Request) -> bytes:
-        """The bytes of a request. `is_framed` then says whether they are one request to any server."""
-        if (
-            request.fields is not self._fields
-            or request.body is not self._body
-            or request.method is not self._method
-        ):
-            self._frame(request)
-        target = request.target
-        self.is_framed = self._framed and b"\n" not in target
-        if self.target.base:
-            target = self.target.address(target)
-        return self._before + target + self._behind
 
-    def _frame(self, request: Request) -> None:
-        """Work out what stands around the target; most requests differ from the one before in that alone."""
-        self._fields, self._body, self._method = request.fields, request.body, request.method
-        self._before = request.method + b" "
-        self._behind = b" " + request.version + b"\r\n" + request.tail()
+class _Frame:
+    """What stands around the target of a request; most requests differ from the one before in that alone.
+
+    `is_sound`: to any server it is one request, as far as this part of it goes.
+    """
+
+    __slots__ = ("before", "behind", "body", "fields", "is_sound", "method")
+
+    def __init__(self, request: Request) -> None:
+        self.fields, self.body, self.method = request.fields, request.body, request.method
+        self.before = request.method + b" "
+        self.behind = b" " + request.version + b"\r\n" + request.tail()
         # To HEAD and CONNECT some servers answer more than they should.
         sound = request.method not in (b"HEAD", b"CONNECT") and b"\n" not in request.method
-        self._framed = sound and _is_framed(request)
+        self.is_sound = sound and _is_framed(request)
 
 
 class _Errand:
@@ -251,8 +234,9 @@ class _Errand:
     """
 
     __slots__ = (
-        "_channel", "_following", "alone", "attempt", "begin", "data", "failure", "fault", "is_control",
-        "is_late_on_purpose", "is_out", "is_refused", "method", "reply", "request", "timeout", "waiting",
+        "_channel", "_flows", "_following", "alone", "attempt", "begin", "data", "failure", "fault",
+        "is_control", "is_late_on_purpose", "is_out", "is_refused", "method", "reply", "request", "timeout",
+        "waiting",
     )  # fmt: skip
     request: Request
     reply: Reply
@@ -262,6 +246,7 @@ class _Errand:
     ) -> None:
         self._channel = channel
         self._following = following
+        self._flows = following is not None and channel.flows()
         self.is_control = is_control
         self.timeout = timeout
         self.is_late_on_purpose = False
@@ -281,9 +266,18 @@ class _Errand:
         self.request = request
         self.waiting: Request | None = None
         self.method = request.method
-        self.data = channel.wire_form(request)
-        self.alone = not channel.is_framed and not self.is_control
         self.attempt = 0
+        frame, target = channel.frame, request.target
+        if (
+            request.fields is not frame.fields
+            or request.body is not frame.body
+            or request.method is not frame.method
+        ):
+            frame = channel.frame = _Frame(request)
+        self.alone = not self.is_control and (not frame.is_sound or b"\n" in target)
+        if channel.target.base:
+            target = channel.target.address(target)
+        self.data = frame.before + target + frame.behind
 
     def starts(self, begin: float) -> None:
         self.begin = begin
@@ -294,7 +288,7 @@ class _Errand:
         """Take an answer; give what goes out next over the same connection (`client.Then`)."""
         channel, elapsed, status = self._channel, end - begin, response.status
         try:
-            channel.count(self.request, status, is_control=self.is_control)
+            channel.count(self.request, status, self.is_control)
             if elapsed > channel.slowest and not self.is_late_on_purpose:
                 channel.slowest = elapsed
             if channel.needs_tokens is not None:
@@ -310,8 +304,8 @@ class _Errand:
             if self._following is None or (request := self._following(response)) is None:
                 self.reply = Reply(sent=self.data, response=response, elapsed=elapsed)
                 return None
-            method = self.method
-            if reusable and channel.is_clear():
+            method, strain = self.method, health.strain
+            if reusable and self._flows and strain.under_way < strain.limit and not health.reason:
                 self.take(request)
                 if not self.alone and self.method == method:
                     self.starts(end)
@@ -334,3 +328,6 @@ def _is_framed(request: Request) -> bool:
     if request.chunked:
         return not lengths
     return lengths == ([b"%d" % len(request.body)] if request.body or lengths else [])
+
+
+_NO_FRAME = _Frame(Request(method=b"", target=b""))

@@ -95,27 +95,17 @@ class Probe:
             return None
         return self.ear.expect(attack, number, is_control=is_control)
 
-    def shows_nothing(self, attack: Attack, response: Response) -> bool:
-        """Whether an answer came that ends the matter: no effect in it, and no other page to look at."""
-        status = response.status
-        return (
-            status != 0
-            and not 300 <= status < 400
-            and not self.observers
-            and self.extension.detection.decide(attack, response, self.ear or _NOTHING_HEARD) is None
-        )
-
     async def look(self, attack: Attack, direct: Reply, *, reads_observers: bool = True) -> Answer:
         """What this answer to the attack leads to. An observer that it redirects to is not read twice."""
         status = direct.response.status
-        if (status or self.ear) and (match := self._match(attack, direct)):
+        if (status or self.ear) and (match := self.match(attack, direct.response)):
             return Answer(direct=direct, match=match, shown=direct)
         if not status:
             return Answer(direct=direct)
         unread = list(self.observers)
         if 300 <= status < 400:
             async for request, reply in self._follow(attack.request, direct):
-                if match := self._match(attack, reply):
+                if match := self.match(attack, reply.response):
                     note = f"shown by {_address(request)}, where the answer redirects to"
                     return Answer(direct=direct, match=match, shown=reply, note=note)
                 unread = [page for page in unread if page.target != request.target]
@@ -129,13 +119,14 @@ class Probe:
 
     def seen_on(self, page: Request, reply: Reply, attack: Attack, direct: Reply) -> Answer | None:
         """What an observer, read after the attack, shows of it."""
-        if not reply.response.status or not (match := self._match(attack, reply)):
+        if not reply.response.status or not (match := self.match(attack, reply.response)):
             return None
         note = f"stored: shown by {_address(page)}, read afterwards"
         return Answer(direct=direct, match=match, shown=reply, note=note)
 
-    def _match(self, attack: Attack, reply: Reply) -> Match | None:
-        return self.extension.detection.decide(attack, reply.response, self.ear or _NOTHING_HEARD)
+    def match(self, attack: Attack, response: Response) -> Match | None:
+        """What this answer alone shows of the attack, or has been heard of it."""
+        return self.extension.detection.decide(attack, response, self.ear or _NOTHING_HEARD)
 
     async def confirm(self, attack: Attack, answer: Answer) -> results.Evidence | None:
         """The evidence when the candidate holds, None when it does not."""

@@ -37,6 +37,8 @@ class Series:
         self._sessions = probe.channel.sessions
         self._renewed_at = -1
         self._usual = footing.control.response.status
+        # An answer like that to the unmodified request ends the matter, unless another page is looked at too.
+        self._is_followed = bool(self._usual) and not 300 <= self._usual < 400 and not probe.observers
         self._attack: Attack | None = None
         self._heard: Waiting | None = None
         self.number = 0
@@ -47,7 +49,8 @@ class Series:
         """The next attack to stop at, None when there are no more."""
         request = self._take()
         if request is not None and self._sends:
-            self.reply = await self._probe.channel.send(request, following=self._following)
+            following = self._following if self._is_followed else None
+            self.reply = await self._probe.channel.send(request, following=following)
             if self._heard is not None:
                 self._came(self._heard)
         return self._attack
@@ -66,7 +69,7 @@ class Series:
         assert attack is not None
         if self._heard is not None:
             self._came(self._heard)
-        if response.status != self._usual or not self._probe.shows_nothing(attack, response):
+        if response.status != self._usual or self._probe.match(attack, response) is not None:
             return None
         self.answered += 1
         self._footing.refusals = 0
