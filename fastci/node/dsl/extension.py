@@ -6,6 +6,7 @@ Nothing here sends anything: the engine asks for attacks, sends them and hands t
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Literal
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, NoCallbacks, make_attack
@@ -197,14 +198,12 @@ class Extension:
             return
         places = self._places(request, point)
         shown = bool(self.oracle or self.detection.rules)
-        for template in self.payloads:
-            for method in self.methods:
-                for place in places:
-                    fresh = markers.fresh()
-                    if shown or self._can_show(fresh, template):
-                        at = markers.place(len(place.value)) if method == "random" else 0
-                        attack = self._written(place, template, method, at, "", fresh)
-                        yield attack if place is point else replace(attack, point=point.name)
+        for template, method, place in product(self.payloads, self.methods, places):
+            fresh = markers.fresh()
+            if shown or self._can_show(fresh, template):
+                at = markers.place(len(place.value)) if method == "random" else 0
+                attack = self._written(place, template, method, at, "", fresh)
+                yield attack if place is point else replace(attack, point=point.name)
 
     def _can_show(self, fresh: Markers, template: str) -> bool:
         if self.oracle or self.detection.rules:
@@ -241,7 +240,7 @@ class Extension:
     def _written(
         self, point: Point, template: str, method: str, at: int, delay: str, fresh: Markers
     ) -> Attack:
-        payload = fresh.fill(template, delay) if "_MARKER" in template else template
+        payload = fresh.fill(template, delay)
         if "VALUE_MARKER" in payload:
             payload = payload.replace("VALUE_MARKER", recorded_in(point, raw=self.raw))
         request = point.write(inserted(point.value, payload, method, at), raw=self.raw)

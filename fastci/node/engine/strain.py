@@ -64,18 +64,22 @@ class Strain:
     def eased(self, seconds: float) -> None:
         """An answer came after so many seconds."""
         self.under_way -= 1
-        self._seen += 1
-        if self._seen % _EVERY == 0:
+        self._seen = seen = self._seen + 1
+        if seen % _EVERY == 0:
             self._look_at(seconds)
-        if self._old:
-            self._old -= 1
-        elif self.limit < self._most:
-            self._calm += 1
-            if self._calm >= self._enough * self.limit:
-                self._calm = 0
-                self.limit += 1
+        if self.limit < self._most:
+            self._recover()
         if self._waiting:
             self._let_in()
+
+    def _recover(self) -> None:
+        if self._old:
+            self._old -= 1
+            return
+        self._calm += 1
+        if self._calm >= self._enough * self.limit:
+            self._calm = 0
+            self.limit += 1
 
     def _look_at(self, seconds: float) -> None:
         # One answer that was made late on purpose counts for little, a row of them for what they are.
