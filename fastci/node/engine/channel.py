@@ -295,13 +295,10 @@ class _Errand:
                 channel.take_tokens(channel.needs_tokens, self.request, response)
             self.is_out = False
             health = channel.health
-            self.is_refused = health.refuses(status, elapsed, again=self.attempt > 0)
-            if self.is_refused:
-                self.reply = Reply(sent=self.data, response=response, elapsed=elapsed)
-                return None
-            if self.is_control or health.sample is None:
+            self.is_refused = refused = health.refuses(status, elapsed, again=self.attempt > 0)
+            if not refused and (self.is_control or health.sample is None):
                 health.sample = self.data, self.method
-            if self._following is None or (request := self._following(response)) is None:
+            if refused or self._following is None or (request := self._following(response)) is None:
                 self.reply = Reply(sent=self.data, response=response, elapsed=elapsed)
                 return None
             method, strain = self.method, health.strain
