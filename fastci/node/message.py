@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 _T = TypeVar("_T")
+_new = object.__new__
 
 
 def quick(cls: type[_T]) -> type[_T]:
@@ -46,7 +47,7 @@ def _making(cls: type[Any], name: str) -> tuple[str, str]:
 
 
 def _function(source: str, cls: type[Any]) -> Any:
-    space = {"_defaults": {f.name: f.default for f in fields(cls)}, "_new": object.__new__, "_cls": cls}
+    space = {"_defaults": {f.name: f.default for f in fields(cls)}, "_new": _new, "_cls": cls}
     exec(source, space)
     return space["made"]
 
@@ -160,9 +161,11 @@ class Request(_Fields):
         return b"%b %b %b\r\n" % (self.method, self.target, self.version)
 
     def with_target(self, target: bytes) -> "Request":
-        return _make_request(
-            method=self.method, target=target, version=self.version, fields=self.fields, body=self.body
-        )
+        changed: Any = _new(Request)  # by hand, as nearly every test request is made here
+        changed.method, changed.target, changed.version = self.method, target, self.version
+        changed.fields, changed.body = self.fields, self.body
+        request: Request = changed
+        return request
 
     def with_field(self, index: int, value: bytes) -> "Request":
         """The header line number `index` with another value."""
@@ -216,6 +219,14 @@ class Response(_Fields):
 
     def render(self) -> bytes:
         return self.head() + self._framed(self.body)
+
+    def with_body(self, body: bytes) -> "Response":
+        """The same head with another body."""
+        changed: Any = _new(Response)  # by hand, as nearly every answer is made here
+        changed.status, changed.reason, changed.version = self.status, self.reason, self.version
+        changed.fields, changed.body = self.fields, body
+        response: Response = changed
+        return response
 
 
 def parse_fields(block: bytes) -> tuple[Field, ...]:

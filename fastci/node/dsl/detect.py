@@ -5,8 +5,7 @@ which say when and how the conditions beside them apply.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastci.node.dsl.attack import Attack, Callbacks, Match, excerpt_of
@@ -191,7 +190,7 @@ class Html:
         return found[1] if found else None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseRule:
     """One `response` item. Without conditions of its own it looks for any marker anywhere.
 
@@ -205,7 +204,7 @@ class ResponseRule:
     heads: tuple[Condition, ...] = ()
     unescape: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def fixed(self) -> bool:
         """Whether the attack does not matter."""
         return _are_fixed(self.statuses) and all(condition.fixed for condition in self.conditions)
@@ -234,22 +233,26 @@ class ResponseRule:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Detection:
-    """The whole section. `oob` and `delayed_oob` are the kinds of callbacks that prove the flaw."""
+    """The whole section. `oob` and `delayed_oob` are the kinds of callbacks that prove it, `callbacks` both.
+
+    Where it `is_fixed` one look at a response is enough, as the attack does not matter.
+    """
 
     rules: tuple[ResponseRule, ...] = ()
     oob: frozenset[str] = frozenset()
     delayed_oob: frozenset[str] = frozenset()
+    callbacks: frozenset[str] = field(init=False)
+    is_fixed: bool = field(init=False)
 
-    @cached_property
-    def callbacks(self) -> frozenset[str]:
-        """The kinds that count, however late."""
-        return self.oob | self.delayed_oob
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "callbacks", self.oob | self.delayed_oob)
+        object.__setattr__(self, "is_fixed", all(rule.fixed for rule in self.rules))
 
     def decide(self, attack: Attack, response: Response, callbacks: Callbacks) -> Match | None:
         """What proves the flaw, None when nothing does. Raises ExtensionFault for a pattern that hangs."""
-        if attack.markers.hears and (self.oob or self.delayed_oob):
+        if attack.markers.hears and self.callbacks:
             domain = attack.markers.domain
             heard = callbacks.kinds(domain)
             # Where the marker is an address there is no name to look up: whoever comes has used it.
@@ -261,7 +264,7 @@ class Detection:
         if not response.status or not self.rules:
             return None
         reading = read(response)
-        if id(self) in reading.silent:
+        if self in reading.silent:
             return None
         fault: ExtensionFault | None = None
         for rule in self.rules:
@@ -274,14 +277,9 @@ class Detection:
                 return match
         if fault:
             raise fault
-        if self._is_fixed:
-            reading.silent[id(self)] = self
+        if self.is_fixed:
+            reading.silent.add(self)
         return None
-
-    @cached_property
-    def _is_fixed(self) -> bool:
-        """Whether one look at a response is enough, as the attack does not matter."""
-        return all(rule.fixed for rule in self.rules)
 
 
 def _are_fixed(patterns: Sequence[Pattern]) -> bool:

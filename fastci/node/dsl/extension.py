@@ -74,7 +74,7 @@ class Condition:
         return any(self.value.matches(point.value) for point in found)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class Extension:
     """One YAML file. `name` is the file's name without its ending, `type` a code of VULNERABILITIES.
 

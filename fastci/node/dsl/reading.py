@@ -63,7 +63,7 @@ class Reading:
 
     def __init__(self, response: Response, head: _Head) -> None:
         self.response = response
-        self.silent: dict[int, object] = {}
+        self.silent: set[object] = set()
         self._head = head
         self._plain: Text | None = None
         self._places: list[Place] | None = None

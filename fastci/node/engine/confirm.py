@@ -7,7 +7,7 @@ rule 2).
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fastci import results
@@ -17,7 +17,7 @@ from fastci.node.engine.control import is_login
 from fastci.node.engine.hearing import Ear, Waiting
 from fastci.node.engine.people import Company
 from fastci.node.engine.sender import Reply
-from fastci.node.message import Request, Response
+from fastci.node.message import Request, Response, quick
 from fastci.node.points import Point
 
 _MOST_HOPS = 3
@@ -49,7 +49,8 @@ class Opens(Protocol):
         """Whether the page calls the function `word`; None when the browser does not work."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@quick
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
     """One extension at one point of one baseline: everything that asking and confirming needs.
 
@@ -68,7 +69,7 @@ class Probe:
     markers: MarkerSource
     observers: Sequence[Request] = ()
     recorded: Response | None = None
-    company: Company = field(default_factory=Company)
+    company: Company
     reads: bool = False
     ear: Ear | None = None
     browser: Opens | None = None

@@ -36,7 +36,7 @@ def features_of(response: Response, reflected: Iterable[str] = ()) -> frozenset[
     for text in _maybe_in(whole, reflected):
         for spelling in spellings(text):
             stripped = stripped.replace(spelling, b"")
-    location = (response.get(b"location") or b"").partition(b"?")[0]
+    location = b"" if response.status == 200 else (response.get(b"location") or b"").partition(b"?")[0]
     found = _features_of(whole, response.status, location)
     return found if stripped is whole else found & _features_of(stripped, response.status, location)
 

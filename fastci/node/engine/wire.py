@@ -8,7 +8,7 @@ than httptools' callbacks.
 import re
 from dataclasses import dataclass
 
-from fastci.node.message import Response, maker, parse_fields
+from fastci.node.message import Response, parse_fields
 
 _STATUS_LINE = re.compile(rb"(HTTP/[^ \t\r\n]*)[ \t]+([0-9]{3}) ?([^\r\n]*)")
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -80,7 +80,7 @@ class _Memory:
         if head is None or head.length != len(data) - end:
             return None
         if data != head.latest[0]:
-            head.latest = data, (_with_body(head.response, data[end:]), head.reusable)
+            head.latest = data, (head.response.with_body(data[end:]), head.reusable)
         self._latest = latest = head.latest
         return latest[1]
 
@@ -89,13 +89,6 @@ _memory = _Memory()
 
 
 read_at_once = _memory.answer
-_make_response = maker(Response)
-
-
-def _with_body(head: Response, body: bytes) -> Response:
-    return _make_response(
-        status=head.status, reason=head.reason, version=head.version, fields=head.fields, body=body
-    )
 
 
 def _read_head(head: bytes) -> _Head:
@@ -178,7 +171,7 @@ class ResponseReader:
     def response(self) -> Response:
         """The response that was read."""
         assert self._head is not None
-        return _with_body(self._head.response, bytes(self._body))
+        return self._head.response.with_body(bytes(self._body))
 
     def answer(self) -> Answer:
         return self.response(), self.reusable
