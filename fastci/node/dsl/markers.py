@@ -89,14 +89,12 @@ class Markers:
 
     def fill(self, template: str, delay: str = "") -> str:
         """A payload from its template. `delay` are the seconds that DELAY_MARKER stands for."""
-        if "_MARKER" not in template:
-            return template
         # No value holds a marker's word, so the order in which they are put in does not matter.
         filled = template.replace("STR_MARKER", self.text)
-        if "CALC_MARKER" in filled:
-            filled = filled.replace("CALC_MARKER", self.expression)
         if "_MARKER" in filled:
             filled = filled.replace("DNS_MARKER", self.domain).replace("DELAY_MARKER", delay)
+            if "CALC_MARKER" in filled:
+                filled = filled.replace("CALC_MARKER", self.expression)
         return filled
 
     def fill_pattern(self, template: str) -> str:

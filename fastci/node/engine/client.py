@@ -183,7 +183,8 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         reusable = reusable and not self._alone
-        if self._then is not None and (data := self._then(response, begin, end, reusable)) is not None:
+        then = self._then
+        if then is not None and (data := then(response, begin, end, reusable)) is not None:
             self.kept = True
             self._send(data, end)
             return

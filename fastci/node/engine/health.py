@@ -43,7 +43,7 @@ class Health:
         if self.reason:
             raise TargetDown(self.reason)
 
-    def refuses(self, status: int, elapsed: float, *, again: bool) -> bool:
+    def refuses(self, status: int, elapsed: float, again: bool) -> bool:
         """Whether an answer, after so many seconds, says that there was no time for the request.
 
         `again` is said of one that was sent before: where that helped, insisting was right.

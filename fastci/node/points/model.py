@@ -93,4 +93,5 @@ class Point:
         `raw=True` leaves the escaping of the innermost layer out. At a JSON number, boolean or null the
         value becomes a JSON string unless it is a JSON number itself.
         """
-        return self._put(value, raw)
+        put = self._put
+        return put(value, raw)
