@@ -36,9 +36,12 @@ def test_foreign_image_with_a_flaw_is_recorded_tested_and_fails_the_build(
 def test_foreign_image_on_the_machines_network_reaches_a_target_on_localhost(
     fastci_docker, engine, standin_image, target, lan, cloud
 ):
-    until(lambda: is_free(8080), "port 8080 of this machine")
     command = ("run", "--target-uri", target.url, "--", *sending(f"{target.url}/sql?q=1"))
-    done = foreign(fastci_docker, standin_image, cloud, lan, *command, FAST_NETWORK="").wait(120)
+    for _ in range(5):
+        until(lambda: is_free(8080), "port 8080 of this machine")
+        done = foreign(fastci_docker, standin_image, cloud, lan, *command, FAST_NETWORK="").wait(120)
+        if "port 8080 of the network of this machine is taken" not in done.err:  # by a test beside this one
+            break
     assert done.status == 1, done
     assert "at http://127.0.0.1:8080" in done.out
     assert fastci_docker.nodes(engine) == []
