@@ -40,7 +40,8 @@ def test_foreign_image_on_the_machines_network_reaches_a_target_on_localhost(
     for _ in range(5):
         until(lambda: is_free(8080), "port 8080 of this machine")
         done = foreign(fastci_docker, standin_image, cloud, lan, *command, FAST_NETWORK="").wait(120)
-        if "port 8080 of the network of this machine is taken" not in done.err:  # by a test beside this one
+        # A test beside this one may take the port meanwhile.
+        if "is taken" not in done.err and "Address already in use" not in done.err:
             break
     assert done.status == 1, done
     assert "at http://127.0.0.1:8080" in done.out
