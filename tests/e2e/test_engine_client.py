@@ -303,14 +303,22 @@ def server_context(folder: Path, *, days: int = -1) -> ssl.SSLContext:
     return context
 
 
-def channel_to(client: WireClient, origin: Origin) -> Channel:
+def channel_to(client: WireClient, origin: Origin, sent: list[bytes] | None = None) -> Channel:
+    """`sent` gets the target of each request that went out."""
     target = Target(recorded=origin, origin=origin, base=b"")
-    return Channel(Sender(client, rate=0), target, Sessions(Scope.parse("", ())), timeout=5)
+
+    def note(by: str, request: Request, status: int) -> None:
+        if sent is not None:
+            sent.append(request.target)
+
+    return Channel(Sender(client, rate=0), target, Sessions(Scope.parse("", ())), timeout=5, on_sent=note)
 
 
-async def bodies_of_a_series(channel: Channel, count: int) -> list[bytes]:
+async def bodies_of_a_series(client: WireClient, origin: Origin, count: int) -> list[bytes]:
     """What a series of that many requests is answered with."""
     answers: list[Response] = []
+    sent: list[bytes] = []
+    channel = channel_to(client, origin, sent)
 
     def following(answer: Response) -> Request | None:
         answers.append(answer)
@@ -319,6 +327,7 @@ async def bodies_of_a_series(channel: Channel, count: int) -> list[bytes]:
     last = await channel.send(Request(method=b"GET", target=b"/0"), following=following)
     assert last.response is answers[-1]
     assert last.sent.split()[1] == b"/%d" % (count - 1)
+    assert sent == [b"/%d" % number for number in range(count)]
     assert channel.sent == count
     return [answer.body for answer in answers]
 
@@ -327,7 +336,7 @@ def test_series_goes_on_over_another_connection_where_the_target_closes_one():
     async def work() -> None:
         client = WireClient()
         async with raw_server(answering(OK, OK, OK, close=True)) as origin:
-            assert await bodies_of_a_series(channel_to(client, origin), 9) == [b"ok"] * 9
+            assert await bodies_of_a_series(client, origin, 9) == [b"ok"] * 9
             assert client.opened == 3
             client.close()
 
@@ -345,7 +354,7 @@ def test_series_says_nothing_more_where_the_target_has_said_farewell():
     async def work() -> None:
         client = WireClient()
         async with raw_server(talk) as origin:
-            assert await bodies_of_a_series(channel_to(client, origin), 3) == [b"ok"] * 3
+            assert await bodies_of_a_series(client, origin, 3) == [b"ok"] * 3
             client.close()
 
     run(work())

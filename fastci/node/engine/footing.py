@@ -265,7 +265,7 @@ class Footing:
         return self._channel.sessions.carried_by(self._channel.target.origin, self._request)
 
     def renewals(self) -> int:
-        """How often what the request carries was brought back; asked before each series of attacks."""
+        """How often what the request carries was brought back; asked at every attack, and seldom another."""
         sessions = self._channel.sessions
         if sessions.total != self._renewals_of[0]:
             count = sessions.renewals(self._channel.target.origin, self._request)

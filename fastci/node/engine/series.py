@@ -34,8 +34,6 @@ class Series:
         self._attacks = attacks
         self._sends = sends
         self._hears = sends and probe.ear is not None
-        self._sessions = probe.channel.sessions
-        self._renewed_at = -1
         self._usual = footing.control.response.status
         # An answer like that to the unmodified request ends the matter, unless another page is looked at too.
         self._is_followed = bool(self._usual) and not 300 <= self._usual < 400 and not probe.observers
@@ -79,9 +77,7 @@ class Series:
         self.number, self._attack = next(self._attacks, _NO_MORE)
         if self._attack is None:
             return None
-        if self._renewed_at != self._sessions.total:
-            self._renewed_at = self._sessions.total
-            self.renewals = self._footing.renewals()
+        self.renewals = self._footing.renewals()
         if self._hears:
             self._heard = self._probe.expect(self._attack, self.number)
         return self._attack.request
