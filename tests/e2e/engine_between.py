@@ -5,19 +5,24 @@ import os
 import re
 import socket
 import threading
+import urllib.parse
 from pathlib import Path
+
+from fastci.lifecycle.labels import SELECTOR
 
 
 class EngineBetween:
     """Passes everything on to the engine; requests that match `held` wait until `release`; `cut` ends it.
 
-    Those that match `failing` do not reach it: status 500 is their answer.
+    Those that match `failing` do not reach it: status 500 is their answer. Where it is `narrow`, who lists
+    everything of ours is shown only what has that label.
     """
 
     def __init__(self, path):
         engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
         self.path = path
         self.held = self.failing = None
+        self.narrow = ""
         self.waiting = threading.Event()
         self._go = threading.Event()
         self._go.set()
@@ -71,6 +76,9 @@ class EngineBetween:
                 if asking and self.failing and self.failing.match(data):
                     source.sendall(b"HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n")
                     continue
+                if asking and self.narrow:
+                    shown = urllib.parse.quote_plus(self.narrow).encode()
+                    data = data.replace(urllib.parse.quote_plus(SELECTOR).encode(), shown)
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:

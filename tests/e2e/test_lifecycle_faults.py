@@ -114,9 +114,12 @@ def clock(tmp_path):
 
 @pytest.mark.parametrize("jump", ["-3d", "+3d"])
 def test_clock_set_back_or_forth_while_the_tests_run_changes_nothing(
-    fastci_docker, engine, target, clock, jump
+    fastci_docker, engine, between, target, clock, jump
 ):
     said, variables = clock
+    # The jobs of the tests beside this one live in our time: they would all look forgotten.
+    between.narrow = fastci_docker.label
+    variables["DOCKER_HOST"] = f"unix://{between.path}"
     # The tests have a clock of their own: their sleep is none that the library knows.
     tests = ["env", "-u", "LD_PRELOAD", *waiting(f"{target.url}/safe?q=1")]
     job = fastci_docker.start("run", "--target-uri", target.url, "--", *tests, **variables)
