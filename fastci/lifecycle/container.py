@@ -224,7 +224,9 @@ class ContainerRuntime:
             try:
                 state = self._client.api.inspect_container(node.id)["State"]
             except NotFound:
-                return Ended(status=None, reason="its container was removed by somebody else")
+                state = {"Status": "removing"}
+        if state["Status"] in ("removing", "dead"):
+            return Ended(status=None, reason="its container was removed by somebody else")
         if state["Status"] in ("created", "running", "paused", "restarting"):
             return None
         if state.get("OOMKilled"):
@@ -233,11 +235,12 @@ class ContainerRuntime:
         return Ended(status=int(state["ExitCode"]), reason=str(state.get("Error", "")))
 
     def proxy_url(self, node: Node) -> str:
-        with speaking(f"the node {node.name} cannot be asked where it is"):
+        with speaking(f"the node {node.name} cannot be asked where it is"), already_gone():
             url = self._address(node)
             if node.ours:
                 return url if url and probe.is_healthy(url) else ""
             return url if self._says_ready(node) else ""
+        return ""
 
     def _address(self, node: Node) -> str:
         if self._attachment.shares and node.ours:
@@ -262,7 +265,7 @@ class ContainerRuntime:
         return status == 0 and "RUNNING" in output
 
     def log(self, node: Node) -> str:
-        with speaking(f"the log of the node {node.name} cannot be read"), suppress(NotFound):
+        with speaking(f"the log of the node {node.name} cannot be read"), already_gone():
             lines: bytes = self._client.api.logs(node.id)
             return lines.decode(errors="replace")
         return ""

@@ -181,15 +181,50 @@ def test_disk_that_fills_up_while_the_tests_run_never_passes_the_job(fastci, tar
     assert fastci.processes() == []
 
 
-def test_node_that_is_never_ready_is_given_up_and_removed(fastci_docker, engine, base_image, lan):
+@pytest.fixture(scope="session")
+def slow_image(engine, base_image):
+    """A node that never gets ready."""
     recipe = f'FROM {base_image}\nCMD ["sh", "-c", "echo I am slow; exec sleep 60"]\n'
-    engine.images.build(fileobj=io.BytesIO(recipe.encode()), tag="fast-action-test/slow:1", forcerm=True)
+    tag = "fast-action-test/slow:1"
+    engine.images.build(fileobj=io.BytesIO(recipe.encode()), tag=tag, forcerm=True)
+    return tag
+
+
+def test_node_that_is_never_ready_is_given_up_and_removed(fastci_docker, engine, slow_image, lan):
     limits = ["--start-timeout", "1", "--stop-timeout", "1"]
-    done = fastci_docker("record", "--image", "fast-action-test/slow:1", "--network", lan.name, *limits)
+    done = fastci_docker("record", "--image", slow_image, "--network", lan.name, *limits)
     assert done.status == 3, done
     assert "the node is not ready after 1 s" in done.err
     assert "I am slow" in done.err
     assert "FAST_START_TIMEOUT" in done.err
+    assert fastci_docker.nodes(engine) == []
+
+
+def remove_node(job, engine):
+    (container,) = until(lambda: engine.api.containers(filters={"label": job.label}), "a node")
+    engine.api.remove_container(container["Id"], v=True, force=True)
+
+
+def test_node_that_somebody_removes_before_it_is_ready_is_told(fastci_docker, engine, slow_image, lan):
+    job = fastci_docker.start("record", "--image", slow_image, "--network", lan.name)
+    remove_node(fastci_docker, engine)
+    done = job.wait()
+    assert done.status == 3, done
+    assert "the node ended before it was ready" in done.err
+    assert "its container was removed by somebody else" in done.err
+    assert fastci_docker.nodes(engine) == []
+
+
+def test_recorder_that_somebody_removes_while_the_tests_run_is_told(fastci_docker, engine, target):
+    job = fastci_docker.start("run", "--target-uri", target.url, "--", *waiting(f"{target.url}/safe?q=1"))
+    job.says("\n200\n")
+    remove_node(fastci_docker, engine)
+    job.says("the recorder is gone")
+    (fastci_docker.folder / "go").touch()
+    done = job.wait()
+    assert done.status == 3, done
+    assert "its container was removed by somebody else" in done.err
+    assert "nothing was recorded" in done.err
     assert fastci_docker.nodes(engine) == []
 
 
