@@ -10,7 +10,7 @@ from jinja2 import Environment
 from mako.template import Template
 
 from fastci.node.message import Field, Request, Response, parse_response
-from targets.kit import Handler, Pair, get, inputs, looked_up, page, path_of
+from targets.kit import Handler, Pair, answer, get, inputs, looked_up, page, path_of
 from targets.programs import run
 
 # redirects
@@ -356,3 +356,19 @@ PAIRS = (
         repaired=fetch_known,
     ),
 )
+
+
+def everything_sent(request: Request) -> Response:
+    """Shows what it was sent as JSON, as services that one debugs clients with do."""
+    shown = {
+        "path": request.target.decode("latin-1"),
+        "fields": [f"{field.name.decode()}: {field.value.decode('latin-1')}" for field in request.fields[1:]],
+        "body": request.body.decode("utf-8", "replace"),
+    }
+    return answer(shown)
+
+
+def lengths_sent(request: Request) -> Response:
+    """Counts instead of showing: the head, the body, each parameter."""
+    counts = {name: len(str(value)) for name, value in inputs(request).items()}
+    return page(f"<p>{len(request.target)} and {len(request.body)} bytes, {sorted(counts.values())}</p>")

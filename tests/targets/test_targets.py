@@ -7,7 +7,8 @@ import pytest
 from fastci.node.dsl import Extension, builtin_extensions
 from fastci.node.policy import load_policy
 from targets import all_pairs
-from targets.kit import Handler, Pair, run_detect
+from targets.answers import everything_sent, lengths_sent
+from targets.kit import Handler, Pair, get, post, run_detect
 from targets.programs import NEEDS, available
 
 DETECTS = {extension.name: extension for extension in builtin_extensions()}
@@ -69,6 +70,20 @@ def test_detects_of_all_types_at_repaired_target_stay_silent(handler: Handler):
         if detect.type != "headers"
     }
     assert {name: proofs for name, proofs in told.items() if proofs} == {}
+
+
+MIRRORED = {
+    "query": get("/mirror?n=5&q=tea"),
+    "form": post("/mirror", "n=5&q=tea"),
+    "JSON": post("/mirror", '{"n":5,"q":"tea"}', "application/json"),
+}
+
+
+@pytest.mark.parametrize("place", MIRRORED)
+@pytest.mark.parametrize("handler", [everything_sent, lengths_sent], ids=lambda h: h.__qualname__)
+def test_detects_of_all_types_at_a_page_about_the_request_itself_stay_silent(handler: Handler, place: str):
+    told = {name: run_detect(detect, handler, MIRRORED[place]).proofs for name, detect in DETECTS.items()}
+    assert {name: proofs for name, proofs in told.items() if proofs and DETECTS[name].type != "headers"} == {}
 
 
 def test_every_detect_has_a_broken_and_a_repaired_target():

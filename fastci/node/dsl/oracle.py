@@ -3,6 +3,7 @@
 `detect: - oracle: NAME` with the options beside it. The payloads are in `generate`, as always.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,10 @@ import yaml
 from fastci.node.dsl.document import Document, items
 
 ORACLES = ("access", "boolean", "csrf", "dom", "idor", "jwt", "mass", "passive", "time", "union", "upload")
-"""`boolean`: `pairs` is a list of [true, false]: two payloads that differ in one condition. The target is
-vulnerable when every true one is answered as the baseline is and every false one otherwise. With `or` the
-first of a pair is false, the second true: what the baseline finds plus all else. It is asked only where the
-baseline reads, since such a condition behind an UPDATE or DELETE would mean every row.
+"""`boolean`: `pairs` is a list of [true, false]: two equally long payloads that differ in one
+condition. The target is vulnerable when every true one is answered as the baseline is and every false one
+otherwise. With `or` the first of a pair is false, the second true: what the baseline finds plus all else. It
+is asked only where the baseline reads: such a condition behind an UPDATE or DELETE would mean every row.
 `time`: payloads with DELAY_MARKER, the seconds to wait. The target is vulnerable when answers take longer by
 the seconds asked for, for several different delays.
 `union`: payloads that begin with what ends the value, before `UNION ALL SELECT`. The target is vulnerable
@@ -94,10 +95,21 @@ def _pairs(document: Document, node: yaml.Node | None, item: yaml.Node) -> tuple
     pairs = []
     for pair in items(node):
         words = document.texts(pair, "a payload") if isinstance(pair, yaml.SequenceNode) else []
-        if len(words) == 2:
-            pairs.append((words[0][0], words[1][0]))
-        else:
+        if len(words) != 2:
             document.fault(pair, "a pair is a list of two payloads: one that is true, one that is false")
+        elif _shape(words[0][0]) != _shape(words[1][0]):
+            document.fault(
+                pair,
+                "the payloads of a pair must be equally long and have the same signs: "
+                "else a page that shows how much was sent tells them apart",
+            )
+        else:
+            pairs.append((words[0][0], words[1][0]))
     if not pairs:
         document.fault(item, "the oracle boolean needs `pairs`: a list of [true payload, false payload]")
     return tuple(pairs)
+
+
+def _shape(payload: str) -> tuple[int, list[str]]:
+    """What two payloads must have in common to be equally long however they are encoded."""
+    return len(payload), sorted(re.findall(r"\W", payload))

@@ -121,20 +121,12 @@ class _Trial:
         return crafted, reply, features_of(reply.response, reflected)
 
     async def _inert_words_tell(self) -> bool:
-        """Whether texts that are no conditions tell as well: the same words without their signs.
-
-        A search may mind the words, a form the length of what is sent; so blanks stand for the signs once,
-        letters once.
-        """
-        for filler in (" ", "z"):
-            features = {}
-            for truth in (False, True):
-                inert = _SIGN.sub(filler, self._templates[truth])
-                _, _, features[truth] = await self._ask(inert)
-            signs = self._contrast.signs()
-            if any((signs[truth] & features[truth]) - features[not truth] for truth in (True, False)):
-                return True
-        return False
+        """Whether the words alone, without the signs that make them conditions, tell: a search may mind them."""
+        features = {}
+        for truth in (False, True):
+            _, _, features[truth] = await self._ask(_SIGN.sub(" ", self._templates[truth]))
+        signs = self._contrast.signs()
+        return any((signs[truth] & features[truth]) - features[not truth] for truth in (True, False))
 
     def _evidence(self) -> results.Evidence:
         (attack, reply), (_, repeated), *_ = self._asked[False]

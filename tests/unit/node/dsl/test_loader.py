@@ -131,6 +131,14 @@ BROKEN = [
     ),
     (VALID + "detect:\n- oracle: boolean", "3:3: the oracle boolean needs `pairs`"),
     (VALID + "detect:\n- oracle: boolean\n  pairs: [[a]]", "4:11: a pair is a list of two payloads"),
+    (
+        VALID + "detect:\n- oracle: boolean\n  pairs: [[' AND 1=1', ' AND 1=10']]",
+        "4:11: the payloads of a pair must be equally long and have the same signs",
+    ),
+    (
+        VALID + "detect:\n- oracle: boolean\n  pairs: [[' AND 1=1', ' AND 1<1']]",
+        "4:11: the payloads of a pair must be equally long and have the same signs",
+    ),
     (VALID + "detect:\n- oracle: time\n  times: 3", "4:3: the oracle time has no option 'times'"),
     (
         VALID + "detect: [{oracle: time}]\ngenerate: {payload: [x]}",
