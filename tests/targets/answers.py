@@ -36,6 +36,12 @@ def redirect_inside(request: Request) -> Response:
     return _to("/" if parts.scheme or parts.netloc or not to.startswith("/") else quote(to, safe="/?=&"))
 
 
+def redirect_without_backslashes(request: Request) -> Response:
+    """Takes what no path has out of the value; one slash is left, and that means our own host."""
+    to = inputs(request)["next"].replace("\\", "")
+    return _to(to if to.startswith("/") and not to.startswith("//") else "/")
+
+
 def redirect_behind_prefix(request: Request) -> Response:
     """The value stays a parameter of an address of our own."""
     return _to("/go?to=" + quote(inputs(request)["next"], safe=":/"))
@@ -293,6 +299,7 @@ PAIRS = (
     ),
     _redirects("redir-location", "page that moves on", moved_on, linked),
     _redirects("redir-location", "script that moves on", moved_by_script, linked),
+    _redirects("redir-location", "begins with one slash", redirect_if_path, redirect_without_backslashes),
     _redirects("redir-prefixed", "names the allowed one", redirect_if_it_names_us, redirect_inside),
     Pair(
         detect="redir-suffix",

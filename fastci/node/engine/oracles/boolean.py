@@ -121,7 +121,7 @@ class _Trial:
         return crafted, reply, features_of(reply.response, reflected)
 
     async def _inert_words_tell(self) -> bool:
-        """Whether the words alone, without the signs that make them conditions, tell: a search may mind them."""
+        """Whether the words tell, too, without the signs that make them conditions: a search minds words."""
         features = {}
         for truth in (False, True):
             _, _, features[truth] = await self._ask(_SIGN.sub(" ", self._templates[truth]))
