@@ -13,6 +13,7 @@ from fastci.node.engine.coding import decoded_body
 from fastci.node.engine.control import Standing, Verdict, compare
 from fastci.node.engine.plan import Item, Phase
 from fastci.node.engine.sender import Reply
+from fastci.node.engine.strain import OVERLOADED
 from fastci.node.engine.unique import find_unique
 from fastci.node.engine.witness import Witnesses
 from fastci.node.message import Request
@@ -81,7 +82,7 @@ class Footing:
 
     async def begin(self) -> Verdict:
         """Find out how the baseline stands before its tests. Raises NotNow and PutLast."""
-        verdict = await self.look()
+        verdict = await self._look_until_it_works()
         if await self._lacks_tokens(verdict):
             if not self._alone:
                 raise NotNow("fresh tokens")
@@ -92,6 +93,16 @@ class Footing:
         self._check.alike = verdict.standing is Standing.ALIKE
         if self._check.alike:
             await self._look_at_witnesses()
+        return verdict
+
+    async def _look_until_it_works(self) -> Verdict:
+        """The first look; again after a moment where the target fails, as when others hold a lock."""
+        verdict, attempt = await self.look(), 0
+        while self.control.response.status >= 500 and verdict.standing is Standing.UNUSABLE:
+            # Those that say the target has no time were waited for by the channel.
+            if self.control.response.status in OVERLOADED or not await self._channel.health.has_time(attempt):
+                break
+            verdict, attempt = await self.look(), attempt + 1
         return verdict
 
     async def _look_at_witnesses(self) -> None:
