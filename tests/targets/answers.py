@@ -379,3 +379,9 @@ def lengths_sent(request: Request) -> Response:
     """Counts instead of showing: the head, the body, each parameter."""
     counts = {name: len(str(value)) for name, value in inputs(request).items()}
     return page(f"<p>{len(request.target)} and {len(request.body)} bytes, {sorted(counts.values())}</p>")
+
+
+def broken_at_signs(request: Request) -> Response:
+    """Shows values as wikis do: a long word may be broken behind some signs of it."""
+    shown = [re.sub("(&amp;|[;=])", r"\1<wbr>", escape(str(value))) for value in inputs(request).values()]
+    return page("".join(f"<p>{each}</p>" for each in shown))

@@ -7,7 +7,7 @@ import pytest
 from fastci.node.dsl import Extension, builtin_extensions
 from fastci.node.policy import load_policy
 from targets import all_pairs
-from targets.answers import everything_sent, lengths_sent
+from targets.answers import broken_at_signs, everything_sent, lengths_sent
 from targets.kit import Handler, Pair, get, post, run_detect
 from targets.programs import NEEDS, available
 
@@ -80,8 +80,10 @@ MIRRORED = {
 
 
 @pytest.mark.parametrize("place", MIRRORED)
-@pytest.mark.parametrize("handler", [everything_sent, lengths_sent], ids=lambda h: h.__qualname__)
-def test_detects_of_all_types_at_a_page_about_the_request_itself_stay_silent(handler: Handler, place: str):
+@pytest.mark.parametrize(
+    "handler", [everything_sent, lengths_sent, broken_at_signs], ids=lambda h: h.__qualname__
+)
+def test_detects_of_all_types_at_a_page_that_mirrors_the_request_stay_silent(handler: Handler, place: str):
     told = {name: run_detect(detect, handler, MIRRORED[place]).proofs for name, detect in DETECTS.items()}
     assert {name: proofs for name, proofs in told.items() if proofs and DETECTS[name].type != "headers"} == {}
 

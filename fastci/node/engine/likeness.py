@@ -18,6 +18,7 @@ Feature = tuple[bytes, int]
 _PIECE = re.compile(rb"<?[^<>\n,{}\[\]\"]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 _PLAIN_RUN = re.compile(r"[A-Za-z0-9]+")
+_SIGN = re.compile(rb"\W")
 _LARGEST = 256 << 10
 _REFUSING = frozenset({401, 403, 407, 419, 440})
 _ALIKE = 0.95
@@ -88,6 +89,15 @@ def spellings(text: str) -> list[bytes]:
         quote_plus(text),
     )
     return sorted({s.encode() for s in found if s}, key=len, reverse=True)
+
+
+def pieces_among(features: Iterable[Feature], reflected: Iterable[str]) -> set[Feature]:
+    """Those that only repeat a part of what was sent, as pages do that break long words.
+
+    Words of it are no parts: a page may well say them of its own.
+    """
+    written = [spelling for text in reflected for spelling in spellings(text)]
+    return {f for f in features if _SIGN.search(f[0]) and any(f[0] in spelling for spelling in written)}
 
 
 class Likeness:

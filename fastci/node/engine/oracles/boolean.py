@@ -10,7 +10,7 @@ from fastci import results
 from fastci.node.dsl import Attack
 from fastci.node.dsl.extension import inserted
 from fastci.node.engine.confirm import Probe
-from fastci.node.engine.likeness import Feature, features_of
+from fastci.node.engine.likeness import Feature, features_of, pieces_among
 from fastci.node.engine.sender import Reply
 from fastci.node.points import Point
 
@@ -91,7 +91,8 @@ class _Trial:
         self._templates = templates
         self._method = method or probe.extension.methods[0]
         self._contrast = Contrast()
-        self._contrast.add(True, features_of(probe.control.response, ()))
+        self._known = features_of(probe.control.response)
+        self._contrast.add(True, self._known)
         self._asked: dict[bool, list[tuple[Attack, Reply]]] = {True: [], False: []}
 
     async def decide(self) -> results.Evidence | None:
@@ -118,7 +119,8 @@ class _Trial:
             raise _Unclear
         value = inserted(self._point.value, crafted.payload, self._method)
         reflected = (crafted.payload, value.decode("utf-8", "replace"), *_OPERATOR.findall(template))
-        return crafted, reply, features_of(reply.response, reflected)
+        features = features_of(reply.response, reflected)
+        return crafted, reply, features - pieces_among(features - self._known, reflected)
 
     async def _inert_words_tell(self) -> bool:
         """Whether the words tell, too, without the signs that make them conditions: a search minds words."""
