@@ -13,8 +13,8 @@ _Key = tuple[str, str, str, str, str]
 def merge_findings(checks: Sequence[Check]) -> tuple[list[results.Finding], dict[str, list[str]]]:
     """The findings in the order of the record, and the ids of those of each baseline.
 
-    One flaw is one type at one point of one route of one origin; the first baseline in the record that shows
-    it gives the evidence. Duplicates that were left out count as places too.
+    One flaw is one type at one point of one route of one origin. Its evidence is of the worst that was shown
+    there, by the first baseline in the record. Duplicates that were left out count as places too.
     """
     groups: dict[_Key, list[tuple[Check, Found]]] = {}
     for check in sorted(checks, key=lambda check: check.item.baseline.sequence):
@@ -38,12 +38,11 @@ def _key(check: Check, found: Found) -> _Key:
 
 
 def _finding(number: str, group: Sequence[tuple[Check, Found]]) -> results.Finding:
+    group = sorted(group, key=lambda found: -found[1].extension.threat)
     first = group[0][1]
     extension = first.extension
     facts = VULNERABILITIES.get(extension.type)
-    places = []
-    for check, _ in group:
-        places += [check.item.place, *check.item.duplicates]
+    places = [place for check, _ in group for place in (check.item.place, *check.item.duplicates)]
     return results.Finding(
         id=number,
         type=extension.type,
@@ -55,7 +54,7 @@ def _finding(number: str, group: Sequence[tuple[Check, Found]]) -> results.Findi
         route=first.route,
         confidence=min((found.confidence for _, found in group), key=_SURE.index),
         evidence=first.evidence,
-        places=places,
+        places=list(dict.fromkeys(places)),
         cwe=list(extension.cwe or (facts.cwe if facts else ())),
         remediation=extension.remediation or (facts.remediation if facts else ""),
     )

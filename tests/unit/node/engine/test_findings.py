@@ -1,5 +1,7 @@
 """From what single baselines showed to the findings of a run."""
 
+from dataclasses import replace
+
 from fastci import results
 from fastci.node.dsl import parse_extension
 from fastci.node.dsl.extension import Extension
@@ -16,8 +18,9 @@ from fastci.node.store import Baseline
 SCOPE = Scope.parse("", (443,))
 
 
-def extension(kind: str, name: str = "one") -> Extension:
-    text = f"meta-info: {{type: {kind}, title: T, threat: 80, description: D}}\ngenerate: {{payload: [x]}}\n"
+def extension(kind: str, name: str = "one", threat: int = 80) -> Extension:
+    text = f"meta-info: {{type: {kind}, title: T, threat: {threat}, description: D}}\n"
+    text += "generate: {payload: [x]}\n"
     loaded, faults = parse_extension(text + "detect: {response: [{body: x}]}\n", f"{name}.yaml")
     assert loaded is not None, faults
     return loaded
@@ -62,6 +65,17 @@ def test_same_type_point_and_route_is_one_finding_with_every_place():
     assert [(f.id, f.route) for f in findings] == [("v1", "/items/{}")]
     assert [place.baseline for place in findings[0].places] == ["bl_1", "bl_2"]
     assert findings[0].evidence.attack.request == b"GET 1"
+    assert ids == {"bl_1": ["v1"], "bl_2": ["v1"]}
+
+
+def test_worst_of_several_detects_tells_the_finding_and_its_places_are_named_once():
+    milder, worse = check(1, "/items/3?q=1"), check(2, "/items/7?q=1")
+    one, two = (check(n, "/items/3?q=1", ("cors", "")).found[0] for n in (1, 2))
+    milder.found = [replace(one, extension=extension("cors", "null", 45))]
+    worse.found = [*milder.found, replace(two, extension=extension("cors", "origin", 55))]
+    findings, ids = merge_findings([milder, worse])
+    assert [(f.code, f.threat, f.evidence.attack.request) for f in findings] == [("origin", 55, b"GET 2")]
+    assert [place.baseline for place in findings[0].places] == ["bl_2", "bl_1"]
     assert ids == {"bl_1": ["v1"], "bl_2": ["v1"]}
 
 
