@@ -286,6 +286,24 @@ def test_baseline_that_fails_for_a_moment_is_tried_again(tmp_path: Path):
     assert [check.error for check in outcome.run.checks] == ["", ""]
 
 
+def test_baselines_that_always_fail_do_not_cost_others_the_patience_with_a_busy_target(tmp_path: Path):
+    refused = threading.Event()
+
+    def handler(asked: Asked) -> Said:
+        if asked.path != "/rd":
+            return page("sorry", status=500)
+        if not refused.is_set():
+            refused.set()
+            return page("busy", status=503)
+        return page(asked.query["q"])
+
+    with web_target(handler) as target:
+        asked = [request("GET", f"/r{name}?q=tea") for name in "abcd"]
+        baselines = [baseline(n, target.origin, a, Response(status=200)) for n, a in enumerate(asked, 1)]
+        outcome = run_engine(baselines, [XSS], tmp_path, WORKERS="1")
+    assert outcome.found == [("xss", "GET_q_value", "/rd")]
+
+
 def test_wrong_target_that_knows_no_page_does_not_pass(tmp_path: Path):
     with web_target(lambda _: page("not here", status=404)) as target:
         asked = [request("GET", f"/r{name}?q=tea") for name in "abc"]

@@ -155,7 +155,7 @@ class Channel:
                     strain.left()
                 await health.silent(errand.failure, errand.data, errand.method)
                 repeatable = broken_off and not errand.alone and errand.method in _REPEATABLE
-                if repeatable and await health.has_time(errand.attempt):
+                if repeatable and await health.busy.wait(errand.attempt):
                     errand.attempt += 1
                     continue
                 break
@@ -169,7 +169,7 @@ class Channel:
                 raise errand.fault
             if errand.is_refused:
                 wished = errand.reply.response.get(b"retry-after") or b""
-                if await health.has_time(errand.attempt, wished):
+                if await health.busy.wait(errand.attempt, wished):
                     errand.attempt += 1
                     continue
             return

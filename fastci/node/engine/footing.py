@@ -97,12 +97,14 @@ class Footing:
 
     async def _look_until_it_works(self) -> Verdict:
         """The first look; again after a moment where the target fails, as when others hold a lock."""
-        verdict, attempt = await self.look(), 0
-        while self.control.response.status >= 500 and verdict.standing is Standing.UNUSABLE:
+        verdict, attempt, failing = await self.look(), 0, self._channel.health.failing
+        while verdict.standing is Standing.UNUSABLE and self.control.response.status >= 500:
             # Those that say the target has no time were waited for by the channel.
-            if self.control.response.status in OVERLOADED or not await self._channel.health.has_time(attempt):
-                break
+            if self.control.response.status in OVERLOADED or not await failing.wait(attempt):
+                return verdict
             verdict, attempt = await self.look(), attempt + 1
+        if attempt:
+            failing.in_vain = 0
         return verdict
 
     async def _look_at_witnesses(self) -> None:

@@ -21,12 +21,39 @@ class TargetDown(ConnectionError):
     """The target takes no connections, or answers nothing any more."""
 
 
+class Insisting:
+    """Whether it is any use to wait and ask again. `in_vain` are requests in a row for which it was none.
+
+    After several that is what the target means by it, and nothing is asked again.
+    """
+
+    def __init__(self) -> None:
+        self.in_vain = 0
+
+    @property
+    def helps(self) -> bool:
+        return self.in_vain < _MOST_INSISTING
+
+    async def wait(self, attempt: int, wished: bytes = b"") -> bool:
+        """Wait before a request is sent again; False when that is no use.
+
+        `wished` is the value of Retry-After, of which only a short number of seconds is heeded.
+        """
+        if not self.helps:
+            return False
+        if attempt >= len(_PAUSES):
+            self.in_vain += 1
+            return False
+        seconds = min(int(wished[:6]), _LONGEST_PAUSE) if wished.isdigit() else 0.0
+        await asyncio.sleep(max(seconds, _PAUSES[attempt]))
+        return True
+
+
 class Health:
     """Whether one origin still answers. `reason` is set once it is given up.
 
-    `silences` are requests in a row that got no answer, `sample` is a request that got one. `insisted` are
-    requests in a row that were refused or broken off however long was waited: that is what such a target
-    means by it, and they are not sent again.
+    `silences` are requests in a row that got no answer, `sample` is a request that got one. `busy` is for
+    requests that were refused or broken off, `failing` for baselines that were answered with a server error.
     """
 
     def __init__(self, client: WireClient, origin: Origin, strain: Strain) -> None:
@@ -35,7 +62,8 @@ class Health:
         self._origin = origin
         self._lock = asyncio.Lock()
         self.silences = 0
-        self.insisted = 0
+        self.busy = Insisting()
+        self.failing = Insisting()
         self.sample: tuple[bytes, bytes] | None = None
         self.reason = ""
 
@@ -50,11 +78,11 @@ class Health:
         """
         self.silences = 0
         if status in OVERLOADED:
-            if self.insisted < _MOST_INSISTING:
+            if self.busy.helps:
                 self.strain.strained(f"status {status}")
                 return True
         elif again:
-            self.insisted = 0
+            self.busy.in_vain = 0
         self.strain.eased(elapsed)
         return False
 
@@ -75,20 +103,6 @@ class Health:
                         raise TargetDown(self.reason) from error
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
-
-    async def has_time(self, attempt: int, wished: bytes = b"") -> bool:
-        """Wait before a request that there was no time for is sent again; False when that is no use.
-
-        `wished` is the value of Retry-After, of which only a short number of seconds is heeded.
-        """
-        if self.insisted >= _MOST_INSISTING:
-            return False
-        if attempt >= len(_PAUSES):
-            self.insisted += 1
-            return False
-        seconds = min(int(wished[:6]), _LONGEST_PAUSE) if wished.isdigit() else 0.0
-        await asyncio.sleep(max(seconds, _PAUSES[attempt]))
-        return True
 
     async def silent(self, failure: str, data: bytes, method: bytes) -> None:
         """This request got no answer. After several in a row one that is known to work is tried."""
