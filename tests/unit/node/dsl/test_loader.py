@@ -139,6 +139,10 @@ BROKEN = [
         VALID + "detect:\n- oracle: boolean\n  pairs: [[' AND 1=1', ' AND 1<1']]",
         "4:11: the payloads of a pair must be equally long and have the same signs",
     ),
+    (
+        VALID + "detect:\n- oracle: boolean\n  pairs: [[' AND 1=xCALC_MARKER', ' AND 1=xxSTR_MARKER']]",
+        "4:11: the payloads of a pair must be equally long and have the same signs",
+    ),
     (VALID + "detect:\n- oracle: time\n  times: 3", "4:3: the oracle time has no option 'times'"),
     (
         VALID + "detect: [{oracle: time}]\ngenerate: {payload: [x]}",
