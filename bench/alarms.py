@@ -13,11 +13,9 @@ import importlib.metadata
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import venv
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import requests
+from recording import free_port
 
 WORKERS = "8"
 POLICY = "name: All types\ndescription: The default points, every type\nattacks:\n  types: all\n"
@@ -34,6 +33,7 @@ EVENT = (
     "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//a//b//EN\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n"
     "DTSTART:20260101T000000Z\r\nSUMMARY:Tea\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
 )
+PAGES = ("redirect/2", "status/404", "bytes/64", "stream/3", "html", "xml", "json", "gzip", "brotli", "uuid")
 DAV = 'xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"'
 
 
@@ -51,18 +51,7 @@ def use_httpbin(url: str, ask: requests.Session) -> None:
     ask.get(f"{url}/response-headers", params={"freeform": "abc"})
     ask.get(f"{url}/redirect-to", params={"url": "/get"})
     ask.get(f"{url}/headers", headers={"X-Tenant": "acme"})
-    for path in (
-        "redirect/2",
-        "status/404",
-        "bytes/64",
-        "stream/3",
-        "html",
-        "xml",
-        "json",
-        "gzip",
-        "brotli",
-        "uuid",
-    ):
+    for path in PAGES:
         ask.get(f"{url}/{path}")
     ask.get(f"{url}/base64/SFRUUEJJTiBpcyBhd2Vzb21l")
     ask.get(f"{url}/basic-auth/user/passwd", auth=("user", "passwd"))
@@ -153,12 +142,6 @@ APPLICATIONS = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def measure(name: str, folder: Path) -> dict[str, Any]:
     """Install, start, record and test one application; the figures of the run."""
     application, url = APPLICATIONS[name], f"http://127.0.0.1:{(port := free_port())}"
@@ -181,19 +164,9 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     try:
         wait_for(url, server)
         (folder / "policy.yml").write_text(POLICY)
+        use = [sys.executable, __file__, "--use", name, url]
         command = [sys.executable, "-m", "fastci", "run", "--runtime", "process", "--target-uri", url]
-        command += [
-            "--workers",
-            WORKERS,
-            "--policy",
-            "policy.yml",
-            "--",
-            sys.executable,
-            __file__,
-            "--use",
-            name,
-            url,
-        ]
+        command += ["--workers", WORKERS, "--policy", "policy.yml", "--", *use]
         began = time.monotonic()
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=3600)
         seconds = time.monotonic() - began
@@ -230,11 +203,9 @@ def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
     end = time.monotonic() + 60
     while server.poll() is None and time.monotonic() < end:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            requests.get(url, timeout=5)
             return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
+        except requests.ConnectionError:
             time.sleep(0.2)
     raise SystemExit(f"{url} is not served: {server.args!r}")
 
